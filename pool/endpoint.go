@@ -1,0 +1,139 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// connectTimeout bounds one attempt to connect, from the DNS query to the first
+// HTTP/2 frame. Qdrant's own nodes give each other the same two seconds.
+const connectTimeout = 2 * time.Second
+
+// Endpoint is one Qdrant node and how to reach it.
+type Endpoint struct {
+	// Address is host:port. It names the endpoint in errors, metrics and the
+	// HTTP/2 :authority, also where Dial is set.
+	Address string
+	// TLS is the client configuration; nil means plaintext. ServerName must be
+	// set in it unless verification is off.
+	TLS *tls.Config
+	// Dial opens the byte stream; nil means TCP to Address.
+	Dial func(ctx context.Context) (net.Conn, error)
+}
+
+// ConnectError says why no connection to an endpoint could be made.
+type ConnectError struct {
+	Address string
+	// Reason is a short phrase for people: "connection refused".
+	Reason string
+	Err    error
+}
+
+// Error is a clause such as "no connection to Qdrant at db:6334: no such host".
+func (e *ConnectError) Error() string {
+	return fmt.Sprintf("no connection to Qdrant at %s: %s", e.Address, e.Reason)
+}
+
+// Unwrap returns what the dial, the TLS handshake or the preface failed with.
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// connect opens one HTTP/2 connection. A failure is a [*ConnectError], unless
+// ctx itself was cancelled.
+func (e *Endpoint) connect(ctx context.Context) (*transport, error) {
+	attempt, cancel := context.WithTimeoutCause(ctx, connectTimeout, errNoAnswer)
+	defer cancel()
+	t, err := e.open(attempt)
+	if err == nil {
+		return t, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if attempt.Err() != nil {
+		// The step that was under way reports the expiry in words of its own.
+		err = errors.Join(context.Cause(attempt), err)
+	}
+	return nil, &ConnectError{Address: e.Address, Reason: reason(err, e.TLS != nil), Err: err}
+}
+
+func (e *Endpoint) open(ctx context.Context) (*transport, error) {
+	dial := e.Dial
+	if dial == nil {
+		dial = func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", e.Address)
+		}
+	}
+	conn, err := dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if e.TLS != nil {
+		secured := tls.Client(conn, e.TLS)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		if proto := secured.ConnectionState().NegotiatedProtocol; proto != "h2" {
+			conn.Close()
+			return nil, errNoALPN
+		}
+		conn = secured
+	}
+	return newTransport(ctx, conn, e)
+}
+
+var (
+	errNoAnswer = fmt.Errorf("no answer within %v", connectTimeout)
+	errNoALPN   = errors.New("TLS works, but the server does not offer HTTP/2 (ALPN h2)")
+)
+
+// reason turns the failure of a connection attempt into the phrase that tells
+// its reader where to look. The order matters: what is most specific is asked
+// first.
+func reason(err error, overTLS bool) string {
+	if preface, ok := errors.AsType[*prefaceError](err); ok {
+		return preface.Error()
+	}
+	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "TLS: " + unknown.Error() + " (see --upstream-ca-file)"
+	}
+	if hostname, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "TLS: " + hostname.Error() + " (see --upstream-server-name)"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "TLS: the server does not speak TLS there (an http:// URL means plaintext)"
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return "no such host"
+		}
+		return "the name could not be resolved: " + dns.Err
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no route to it"
+	case errors.Is(err, errNoAnswer), errors.Is(err, os.ErrDeadlineExceeded):
+		return errNoAnswer.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		if overTLS {
+			return "TLS: the server closed the connection during the handshake"
+		}
+		return "the server closed the connection at once"
+	}
+	text := err.Error()
+	if overTLS && !strings.HasPrefix(text, "TLS") {
+		text = "TLS: " + strings.TrimPrefix(text, "tls: ")
+	}
+	return text
+}

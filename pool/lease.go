@@ -1,0 +1,40 @@
+package pool
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Lease is one call's right to use a connection. It is released exactly once.
+type Lease struct {
+	conn      *connection
+	transport *transport
+	released  atomic.Bool
+}
+
+// Unary makes one attempt of a unary call. Whatever the upstream answered, OK
+// or not, is a Response; an error is a [*LostError], or the cause of ctx's end.
+func (l *Lease) Unary(ctx context.Context, req *Request) (*Response, error) {
+	return l.transport.unary(ctx, req)
+}
+
+// Stream opens a call of any shape; req.Message is ignored. The call ends with
+// ctx, which the caller cancels when it is done. Errors are as of [Lease.Unary].
+func (l *Lease) Stream(ctx context.Context, req *Request) (*Stream, error) {
+	return l.transport.stream(ctx, req)
+}
+
+// Connection returns the number of the connection, from 0, for logs.
+func (l *Lease) Connection() int { return l.conn.id }
+
+// Address returns the endpoint's address.
+func (l *Lease) Address() string { return l.transport.address }
+
+// Release gives the connection back. A second Release would free a place that
+// another call holds, so it panics.
+func (l *Lease) Release() {
+	if l.released.Swap(true) {
+		panic("pool: a lease was released twice")
+	}
+	l.conn.release()
+}

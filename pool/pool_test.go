@@ -1,0 +1,322 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"qdrant-sidecar/pool"
+)
+
+func TestCallsShareOneConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		p := u.pool(t, 5)
+		for range 20 {
+			if got, err := call(t.Context(), p, "hello"); got != "hello" || err != nil {
+				t.Fatalf("call = %q, %v", got, err)
+			}
+		}
+		if n := u.dialed.Load(); n != 1 {
+			t.Errorf("20 calls one after the other used %d connections, want 1", n)
+		}
+	})
+}
+
+// TestGrowsInOrderUpToSize holds calls open and watches which connection takes
+// the next.
+func TestGrowsInOrderUpToSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		p := u.pool(t, 3)
+		var leases []*pool.Lease
+		for i := range 450 {
+			lease, err := p.Pick(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			leases = append(leases, lease)
+			synctest.Wait() // a connection that was asked for is ready now
+			// The first calls beyond a full connection go along with it while the
+			// next one is being opened.
+			if want := i / 100; i%100 > 2 && i < 300 && lease.Connection() != want {
+				t.Fatalf("call %d went to connection %d, want %d", i, lease.Connection(), want)
+			}
+		}
+		if n := u.most.Load(); n != 3 {
+			t.Errorf("450 calls at once opened %d connections, want exactly 3", n)
+		}
+		for _, c := range p.State().Connections {
+			if c.InFlight < 100 || c.InFlight > 200 {
+				t.Errorf("connection %d carries %d of 450 calls: not spread by load", c.ID, c.InFlight)
+			}
+		}
+		for _, lease := range leases {
+			lease.Release()
+		}
+		lease, err := p.Pick(t.Context())
+		if err != nil || lease.Connection() != 0 {
+			t.Errorf("after all calls ended the next went to connection %d, %v; want the first", lease.Connection(), err)
+		}
+		lease.Release()
+	})
+}
+
+func TestNothingReachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		p := newPool(t, pool.Endpoint{
+			Address: "qdrant.test:6334",
+			Dial: func(context.Context) (net.Conn, error) {
+				time.Sleep(time.Second)
+				return nil, refused
+			},
+		}, 5)
+
+		start := time.Now()
+		_, err := p.Pick(t.Context())
+		connect, ok := errors.AsType[*pool.ConnectError](err)
+		if !ok || connect.Reason != "connection refused" || connect.Address != "qdrant.test:6334" || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("Pick = %v", err)
+		}
+		if waited := time.Since(start); waited != time.Second {
+			t.Errorf("the first call waited %v for the attempt under way, want its 1s", waited)
+		}
+		// From now on an attempt is known to have failed.
+		start = time.Now()
+		if _, err := p.Pick(t.Context()); err == nil || time.Since(start) != 0 {
+			t.Errorf("a later call got %v after %v, want a failure at once", err, time.Since(start))
+		}
+	})
+}
+
+func TestSilentUpstreamFailsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, pool.Endpoint{
+			Address: "qdrant.test:6334",
+			Dial: func(context.Context) (net.Conn, error) {
+				near, far := net.Pipe()
+				go func() { // reads everything and never speaks
+					buf := make([]byte, 1<<10)
+					for {
+						if _, err := far.Read(buf); err != nil {
+							far.Close()
+							return
+						}
+					}
+				}()
+				return near, nil
+			},
+		}, 1)
+		start := time.Now()
+		_, err := p.Pick(t.Context())
+		if err == nil || time.Since(start) > 3*time.Second {
+			t.Fatalf("Pick = %v after %v", err, time.Since(start))
+		}
+		if connect, ok := errors.AsType[*pool.ConnectError](err); !ok || connect.Reason != "no answer within 2s, although the port is open" {
+			t.Errorf("Pick = %v", err)
+		}
+	})
+}
+
+func TestPickEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, pool.Endpoint{
+			Address: "qdrant.test:6334",
+			Dial:    func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+		}, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := p.Pick(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Pick = %v, want the deadline", err)
+		}
+	})
+}
+
+// TestReturnsAfterRestart stops the upstream and starts it again.
+func TestReturnsAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		p := u.pool(t, 2)
+		if _, err := call(t.Context(), p, "before"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // long enough for its loss to be no failed attempt
+		u.server.Stop()
+		synctest.Wait()
+		if _, err := call(t.Context(), p, "while down"); err == nil {
+			t.Fatal("a call succeeded without an upstream")
+		}
+		u.start()
+		time.Sleep(3 * time.Second) // the longest pause between attempts
+		synctest.Wait()
+		if got, err := call(t.Context(), p, "after"); got != "after" || err != nil {
+			t.Errorf("after the restart: %q, %v", got, err)
+		}
+		if n := u.most.Load(); n > 2 {
+			t.Errorf("%d connections at once, want at most 2", n)
+		}
+	})
+}
+
+// TestGoAwayLetsCallsFinish drains the server while a call is under way.
+func TestGoAwayLetsCallsFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		u := newUpstream(t, func(_ context.Context, request string) (string, error) {
+			<-release
+			return request, nil
+		})
+		p := u.pool(t, 2)
+		var result error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, result = call(t.Context(), p, "slow") })
+		synctest.Wait()
+
+		old := u.server
+		stopped := make(chan struct{})
+		go func() { old.GracefulStop(); close(stopped) }()
+		synctest.Wait()
+		if state := p.State().Connections[0].State; state != pool.Draining {
+			t.Errorf("after GOAWAY the connection is %v, want draining", state)
+		}
+		close(release)
+		wg.Wait()
+		if result != nil {
+			t.Errorf("the call under way ended with %v", result)
+		}
+		// Qdrant waits for its connections to be closed, without a limit.
+		<-stopped
+	})
+}
+
+// TestReconnectsWithoutFuss loses an idle connection of a healthy upstream.
+func TestReconnectsWithoutFuss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		p := u.pool(t, 1)
+		for i := range 3 {
+			if _, err := call(t.Context(), p, "x"); err != nil {
+				t.Fatalf("call %d: %v", i, err)
+			}
+			time.Sleep(time.Minute)
+			old := u.server
+			u.start()
+			old.Stop()
+			synctest.Wait()
+		}
+		if n := u.most.Load(); n != 1 {
+			t.Errorf("%d connections at once, want 1", n)
+		}
+	})
+}
+
+func TestUnstableUpstreamIsNotHammered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		p := newPool(t, pool.Endpoint{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
+			conn, err := u.dial(ctx)
+			if err == nil {
+				time.AfterFunc(time.Millisecond, func() { conn.Close() })
+			}
+			return conn, err
+		}}, 1)
+		time.Sleep(time.Minute)
+		if n := u.dialed.Load(); n > 60 {
+			t.Errorf("%d connections were opened within a minute", n)
+		}
+		if p.State().LastFailure == nil {
+			t.Error("the pool reports no failure")
+		}
+	})
+}
+
+// TestOutcomes tells an upstream's answer from a loss.
+func TestOutcomes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var u *upstream
+		u = newUpstream(t, func(ctx context.Context, request string) (string, error) {
+			switch request {
+			case "refuse":
+				return "", status.Error(codes.Unavailable, "Qdrant says so")
+			case "die":
+				u.server.Stop()
+			}
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		p := u.pool(t, 1)
+		lease, err := p.Pick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lease.Release()
+		unary := func(ctx context.Context, message string) (*pool.Response, error) {
+			return lease.Unary(ctx, &pool.Request{Method: "/a/b", Message: text(message)})
+		}
+
+		if response, err := unary(t.Context(), "refuse"); err != nil || response.Status.Code() != codes.Unavailable || !response.TrailersOnly {
+			t.Errorf("an UNAVAILABLE answer is %+v, %v; want a Response", response, err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		gone := errors.New("the caller is gone")
+		time.AfterFunc(time.Second, func() { cancel(gone) })
+		if _, err := unary(ctx, "wait"); !errors.Is(err, gone) {
+			t.Errorf("a cancelled call ended with %v, want the cause", err)
+		}
+		_, err = unary(t.Context(), "die")
+		if lost, ok := errors.AsType[*pool.LostError](err); !ok || !lost.Sent || lost.Cause.Code() != codes.Unavailable {
+			t.Errorf("a lost connection is %v, want a LostError that was sent", err)
+		}
+		_, err = unary(t.Context(), "too late")
+		if lost, ok := errors.AsType[*pool.LostError](err); !ok || lost.Sent {
+			t.Errorf("a call on a lost connection is %v, want a LostError that was not sent", err)
+		}
+	})
+}
+
+func TestDoubleReleasePanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease, err := newUpstream(t, echo).pool(t, 1).Pick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease.Release()
+		defer func() {
+			if recover() == nil {
+				t.Error("the second Release did not panic")
+			}
+		}()
+		lease.Release()
+	})
+}
+
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, func(ctx context.Context, _ string) (string, error) { <-ctx.Done(); return "", ctx.Err() })
+		p := u.pool(t, 2)
+		var result error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, result = call(t.Context(), p, "x") })
+		synctest.Wait()
+		p.Close()
+		wg.Wait()
+		if _, ok := errors.AsType[*pool.LostError](result); !ok {
+			t.Errorf("a call that was cut ended with %v", result)
+		}
+		if _, err := p.Pick(t.Context()); !errors.Is(err, pool.ErrClosed) {
+			t.Errorf("Pick after Close = %v", err)
+		}
+		if n := u.open.Load(); n != 0 {
+			t.Errorf("%d connections are open after Close", n)
+		}
+	})
+}

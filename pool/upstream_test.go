@@ -1,0 +1,118 @@
+package pool_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/test/bufconn"
+
+	"qdrant-sidecar/internal/rawgrpc"
+	"qdrant-sidecar/pool"
+)
+
+// upstream is a gRPC server on in-memory connections, so that it can live in a
+// synctest bubble. It answers every call with what handle returns for the
+// request's bytes.
+type upstream struct {
+	handle func(ctx context.Context, request string) (string, error)
+
+	lis    atomic.Pointer[bufconn.Listener]
+	server *grpc.Server
+	open   atomic.Int64 // connections that exist now
+	most   atomic.Int64 // the most that ever existed at once
+	dialed atomic.Int64
+}
+
+func newUpstream(t *testing.T, handle func(context.Context, string) (string, error)) *upstream {
+	t.Helper()
+	u := &upstream{handle: handle}
+	u.start()
+	t.Cleanup(func() { u.server.Stop() })
+	return u
+}
+
+func (u *upstream) start() {
+	lis := bufconn.Listen(1 << 16)
+	u.lis.Store(lis)
+	u.server = grpc.NewServer(
+		grpc.ForceServerCodecV2(rawgrpc.Codec{}),
+		grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
+			var request rawgrpc.Message
+			if err := ss.RecvMsg(&request); err != nil {
+				return err
+			}
+			defer request.Free()
+			answer, err := u.handle(ss.Context(), string(request.Data.Materialize()))
+			if err != nil {
+				return err
+			}
+			return ss.SendMsg(&rawgrpc.Reply{Data: text(answer)})
+		}),
+	)
+	go u.server.Serve(lis)
+}
+
+// dial is the endpoint's Dial. It counts connections.
+func (u *upstream) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := u.lis.Load().DialContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u.dialed.Add(1)
+	now := u.open.Add(1)
+	for {
+		most := u.most.Load()
+		if now <= most || u.most.CompareAndSwap(most, now) {
+			return &countedConn{Conn: conn, open: &u.open}, nil
+		}
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	open   *atomic.Int64
+	closed atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if !c.closed.Swap(true) {
+		c.open.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
+func (u *upstream) pool(t *testing.T, size int) *pool.Pool {
+	t.Helper()
+	return newPool(t, pool.Endpoint{Address: "qdrant.test:6334", Dial: u.dial}, size)
+}
+
+func newPool(t *testing.T, e pool.Endpoint, size int) *pool.Pool {
+	t.Helper()
+	p := pool.New(pool.Config{Endpoint: e, Size: size, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	t.Cleanup(p.Close)
+	return p
+}
+
+func text(s string) mem.BufferSlice { return mem.BufferSlice{mem.SliceBuffer(s)} }
+
+// call makes one unary call on a connection of the pool.
+func call(ctx context.Context, p *pool.Pool, message string) (string, error) {
+	lease, err := p.Pick(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer lease.Release()
+	response, err := lease.Unary(ctx, &pool.Request{Method: "/qdrant.Points/Query", Message: text(message)})
+	if err != nil {
+		return "", err
+	}
+	defer response.Message.Free()
+	return string(response.Message.Materialize()), response.Status.Err()
+}
+
+func echo(_ context.Context, request string) (string, error) { return request, nil }
