@@ -1,0 +1,103 @@
+package method_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"qdrant-sidecar/proxy/method"
+)
+
+var exists = method.Lookup("/qdrant.Collections/CollectionExists")
+
+// slices cuts a message into buffers of n bytes.
+func cut(msg []byte, n int) mem.BufferSlice {
+	var s mem.BufferSlice
+	for part := range slices.Chunk(msg, n) {
+		s = append(s, mem.SliceBuffer(part))
+	}
+	return s
+}
+
+func TestCollectionOf(t *testing.T) {
+	name := func(s string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), s)
+	}
+	vector := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), make([]byte, 3000))
+	group := append(protowire.AppendTag(nil, 9, protowire.StartGroupType), name("inside a group")...)
+	group = protowire.AppendTag(group, 9, protowire.EndGroupType)
+
+	for _, test := range []struct {
+		about string
+		msg   []byte
+		want  string
+	}{
+		{"empty", nil, ""},
+		{"first", slices.Concat(name("docs"), vector), "docs"},
+		{"last", slices.Concat(vector, name("docs")), "docs"},
+		{"repeated: the last wins", slices.Concat(name("a"), vector, name("b")), "b"},
+		{"emptied again", slices.Concat(name("a"), name("")), ""},
+		{"beside a group", slices.Concat(group, name("docs"), group), "docs"},
+		{"only in a group", group, ""},
+		{"of another type", protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 7), ""},
+		{"not UTF-8", name("\xff"), ""},
+		{"cut off after the name", append(name("docs"), 0x12, 0x05, 0x01), ""},
+		{"a length beyond the end", append(name("docs"), 0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f), ""},
+		{"an endless varint", append(name("docs"), bytes.Repeat([]byte{0x80}, 20)...), ""},
+		{"field number zero", append(name("docs"), 0x02, 0x00), ""},
+		{"a group that ends unopened", protowire.AppendTag(name("docs"), 9, protowire.EndGroupType), ""},
+	} {
+		t.Run(test.about, func(t *testing.T) {
+			for _, size := range []int{1, 2, 7, 4096} {
+				if got := exists.CollectionOf(cut(test.msg, size)); got != test.want {
+					t.Errorf("in buffers of %d bytes: %q, want %q", size, got, test.want)
+				}
+			}
+		})
+	}
+	if got := method.Lookup("/qdrant.Snapshots/DeleteFull").CollectionOf(cut(name("a snapshot"), 100)); got != "" {
+		t.Errorf("a request without a collection has %q", got)
+	}
+}
+
+// FuzzCollectionOf holds the scan against the real decoder, whatever the bytes
+// and however they are spread over buffers.
+func FuzzCollectionOf(f *testing.F) {
+	for _, m := range []proto.Message{
+		&qdrant.CollectionExistsRequest{CollectionName: "docs"},
+		&qdrant.UpsertPoints{CollectionName: "docs", Points: []*qdrant.PointStruct{{Id: qdrant.NewIDNum(1)}}},
+		&qdrant.SearchPoints{CollectionName: "docs", Vector: []float32{1, 2, 3}},
+	} {
+		raw, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw, uint8(3))
+	}
+	f.Add([]byte{0x0b, 0x0a, 0x01, 'x', 0x0c}, uint8(1))
+	f.Fuzz(func(t *testing.T, msg []byte, size uint8) {
+		var want qdrant.CollectionExistsRequest
+		if err := proto.Unmarshal(msg, &want); err != nil {
+			want.CollectionName = ""
+		}
+		if got := exists.CollectionOf(cut(msg, int(size)+1)); got != want.GetCollectionName() {
+			t.Errorf("%x: %q, the decoder says %q", msg, got, want.GetCollectionName())
+		}
+	})
+}
+
+func BenchmarkCollectionOf(b *testing.B) {
+	raw, err := proto.Marshal(&qdrant.SearchPoints{CollectionName: "docs", Vector: make([]float32, 768)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	msg := cut(raw, 16<<10)
+	for b.Loop() {
+		exists.CollectionOf(msg)
+	}
+}
