@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
+	"qdrant-sidecar/pool"
+)
+
+// Service implements the admin API. Its fields are set before it is served and
+// not changed afterwards; its functions are called concurrently.
+type Service struct {
+	adminv1.UnimplementedAdminServiceServer
+
+	Version, Commit string
+	Started         time.Time
+	Settings        []*adminv1.Setting
+	Listeners       func() []*adminv1.Listener
+	Draining        func() bool
+	Pool            func() pool.State
+}
+
+// GetInfo implements adminv1.AdminServiceServer.
+func (s *Service) GetInfo(context.Context, *adminv1.GetInfoRequest) (*adminv1.GetInfoResponse, error) {
+	return &adminv1.GetInfoResponse{
+		Build:     &adminv1.Build{Version: s.Version, Commit: s.Commit, GoVersion: runtime.Version()},
+		StartTime: timestamppb.New(s.Started),
+		Uptime:    durationpb.New(time.Since(s.Started)),
+		Listeners: s.Listeners(),
+		Draining:  s.Draining(),
+		Settings:  s.Settings,
+		Pool:      poolInfo(s.Pool()),
+	}, nil
+}
+
+// connStates has no entry for places that hold no connection.
+var connStates = map[pool.ConnState]adminv1.Connection_State{
+	pool.Connecting: adminv1.Connection_STATE_CONNECTING,
+	pool.Backoff:    adminv1.Connection_STATE_BACKOFF,
+	pool.Ready:      adminv1.Connection_STATE_READY,
+	pool.Draining:   adminv1.Connection_STATE_DRAINING,
+}
+
+func poolInfo(state pool.State) *adminv1.Pool {
+	endpoint := &adminv1.Endpoint{Address: state.Address, Tls: state.TLS}
+	if state.LastFailure != nil {
+		endpoint.LastDialError = &adminv1.Failure{
+			Message: state.LastFailure.Error(),
+			Time:    timestamppb.New(state.FailedAt),
+		}
+	}
+	for _, conn := range state.Connections {
+		shown, exists := connStates[conn.State]
+		if !exists {
+			continue
+		}
+		info := &adminv1.Connection{
+			Id:         int32(conn.ID),
+			State:      shown,
+			InFlight:   int32(conn.InFlight),
+			CallsTotal: int64(conn.Calls),
+		}
+		if !conn.Opened.IsZero() {
+			info.OpenedTime = timestamppb.New(conn.Opened)
+		}
+		endpoint.Connections = append(endpoint.Connections, info)
+	}
+	return &adminv1.Pool{
+		Endpoints:                 []*adminv1.Endpoint{endpoint},
+		MaxConnectionsPerEndpoint: int32(state.Size),
+		TargetCallsPerConnection:  int32(state.CallsPerConnection),
+	}
+}

@@ -1,0 +1,174 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/time/rate"
+)
+
+// plaintextListener accepts connections that are to speak HTTP/2 without TLS,
+// and explains itself to those that speak something else: Java's client starts
+// with TLS unless told otherwise, and people take this port for the REST one.
+type plaintextListener struct {
+	net.Listener
+	hints *hints
+}
+
+// Accept does not wait for a connection's first bytes: a silent one must not
+// keep others from being accepted.
+func (l *plaintextListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &plaintextConn{Conn: conn, hints: l.hints}, nil
+}
+
+// plaintextConn looks at the first bytes before anything else happens on the
+// connection, in the goroutine that serves it and under its deadline.
+type plaintextConn struct {
+	net.Conn
+	hints  *hints
+	once   sync.Once
+	peeked []byte // read and not yet delivered; touched by readers only
+	err    error
+}
+
+func (c *plaintextConn) Read(p []byte) (int, error) {
+	c.once.Do(c.peek)
+	if c.err != nil {
+		return 0, c.err
+	}
+	if len(c.peeked) > 0 {
+		n := copy(p, c.peeked)
+		c.peeked = c.peeked[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Write waits for the peek too: a server speaks first in HTTP/2, and SETTINGS
+// in front of an HTTP/1 answer would spoil it.
+func (c *plaintextConn) Write(p []byte) (int, error) {
+	c.once.Do(c.peek)
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.Conn.Write(p)
+}
+
+// peek reads until it is clear whether the client speaks HTTP/2.
+func (c *plaintextConn) peek() {
+	got := make([]byte, 0, len(http2.ClientPreface))
+	for len(got) < len(http2.ClientPreface) {
+		n, err := c.Conn.Read(got[len(got):cap(got)])
+		got = got[:len(got)+n]
+		if !strings.HasPrefix(http2.ClientPreface, string(got)) {
+			c.err = c.refuse(recognize(got))
+			return
+		}
+		if err != nil {
+			c.err = err
+			return
+		}
+	}
+	c.peeked = got
+}
+
+// stranger is what speaks where HTTP/2 was expected.
+type stranger int
+
+const (
+	unknownProtocol stranger = iota
+	tlsClient
+	http1Client
+)
+
+// recognize names the protocol whose first bytes these are.
+func recognize(first []byte) stranger {
+	// A TLS record: type handshake, and a version whose major part is always 3.
+	if first[0] == 0x16 && (len(first) == 1 || first[1] == 0x03) {
+		return tlsClient
+	}
+	method, _, found := bytes.Cut(first, []byte(" "))
+	if found && len(method) > 0 && len(bytes.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 0 {
+		return http1Client
+	}
+	return unknownProtocol
+}
+
+var errNotHTTP2 = errors.New("the client does not speak HTTP/2 without TLS")
+
+// refuse tells client and log what is wrong, and closes the connection such
+// that the client reads its end and no reset.
+func (c *plaintextConn) refuse(who stranger) error {
+	c.hints.give(who, c.RemoteAddr())
+	// Whatever happens below, it ends soon.
+	_ = c.SetDeadline(time.Now().Add(lingerTime))
+	if who == http1Client {
+		const text = "This is a gRPC port (HTTP/2): qdrant-sidecar forwards calls of Qdrant's gRPC API.\n" +
+			"Qdrant's REST API is not served here; Qdrant itself serves it, by default on port 6333.\n"
+		fmt.Fprintf(c.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"+
+			"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
+	}
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		// Closing with unread bytes makes the kernel send a reset, which can
+		// overtake the answer. So what the client still says is read away.
+		if half.CloseWrite() == nil {
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		}
+	}
+	return errNotHTTP2
+}
+
+// What a refused client may still take up of us.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 64 << 10
+)
+
+// hintInterval is the least time between two hints of one kind: a client that
+// is configured wrongly usually tries again and again.
+const hintInterval = 10 * time.Second
+
+// hints writes log lines about strangers, per kind no more than one an interval.
+type hints struct {
+	log   *slog.Logger
+	kinds [3]struct {
+		limit   rate.Sometimes
+		skipped atomic.Int64
+	}
+}
+
+func newHints(log *slog.Logger) *hints {
+	h := &hints{log: log}
+	for i := range h.kinds {
+		h.kinds[i].limit.Interval = hintInterval
+	}
+	return h
+}
+
+func (h *hints) give(who stranger, from net.Addr) {
+	kind := &h.kinds[who]
+	kind.skipped.Add(1)
+	kind.limit.Do(func() {
+		hint := [...]string{
+			unknownProtocol: "A client spoke neither gRPC nor anything known on the gRPC port.",
+			tlsClient: "A client started TLS on the plaintext gRPC port. It is probably a Qdrant SDK with TLS left on: " +
+				"give it an http:// URL, or for Java newBuilder(host, port, false).",
+			http1Client: "A client sent an HTTP/1 request to the gRPC port. It probably wants Qdrant's REST API, " +
+				"which is on port 6333 of Qdrant itself.",
+		}[who]
+		h.log.Warn(hint, "peer", from.String(), "connections", kind.skipped.Swap(0))
+	})
+}

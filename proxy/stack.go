@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/status"
+
+	"qdrant-sidecar/proxy/method"
+)
+
+// stack is the order of the layers, outermost first, and the only place that
+// knows it. Inside the last one is the attempt itself: forward.go.
+func (s *Server) stack() []interceptors {
+	return []interceptors{
+		// A panic is one failed call and not a dead sidecar; so nothing is
+		// outside of this.
+		s.recover(),
+		// Everything below may ask what the call is.
+		layer{enter: identify}.interceptors(),
+		// What the caller sees is counted and logged once a call; so this is
+		// outside of all that answers on its own.
+		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
+		layer{enter: noCheck, leave: s.logFailure}.interceptors(),
+		// The one place where a cause becomes a status: the layers above see
+		// what the caller sees, the layers below see causes.
+		layer{enter: noCheck, leave: s.explain}.interceptors(),
+		// Once a call and not once an attempt: every attempt has the same header.
+		layer{enter: s.addAPIKey}.interceptors(),
+		// A connection is held for an attempt and no longer.
+		layer{enter: s.pick, leave: release}.interceptors(),
+	}
+}
+
+// noCheck lets every call in.
+func noCheck(context.Context, *Call) error { return nil }
+
+func (s *Server) recover() interceptors {
+	handler := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
+		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		return judge(errPanic).err()
+	})
+	return interceptors{recovery.UnaryServerInterceptor(handler), recovery.StreamServerInterceptor(handler)}
+}
+
+func identify(_ context.Context, c *Call) error {
+	c.Method = method.Lookup(c.FullMethod)
+	c.Collection = c.Method.CollectionOf(c.Message)
+	return nil
+}
+
+// explain turns the cause of a failure into the status that the caller gets.
+// What the upstream answered is a status already and stays as it is.
+func (s *Server) explain(_ context.Context, c *Call, err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	v := judge(err)
+	c.Reason = v.reason
+	if v.reason == Unexpected {
+		s.log.Error("a call failed for a reason that has no status", "method", c.FullMethod, "error", err)
+	}
+	return v.err()
+}
+
+// addAPIKey authenticates callers that did not do so themselves. Qdrant takes a
+// key from either of the two names.
+func (s *Server) addAPIKey(_ context.Context, c *Call) error {
+	if s.apiKey != "" && !c.Header.Has("api-key") && !c.Header.Has("authorization") {
+		c.Header = append(c.Header, hpack.HeaderField{Name: "api-key", Value: s.apiKey, Sensitive: true})
+	}
+	return nil
+}
+
+func (s *Server) pick(ctx context.Context, c *Call) error {
+	lease, err := s.pool.Pick(ctx)
+	c.lease = lease
+	return err
+}
+
+func release(_ context.Context, c *Call, err error) error {
+	c.lease.Release()
+	return err
+}
