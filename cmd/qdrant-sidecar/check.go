@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// check adds the problems that lie between settings, and reads the files that
+// settings name.
+func (c *config) check(found *problems) {
+	if !c.given("url") {
+		found.add("No Qdrant to forward to: set QDRANT_URL (or --url) to http(s)://host[:port], " +
+			"or to memory:// for an embedded, empty, in-memory Qdrant.")
+	}
+	for _, a := range c.listen {
+		if c.upstream.reaches(a) {
+			found.add("--url %s is the address that --listen %s takes calls on: every call would loop. "+
+				"Give Qdrant's address as --url, or another --listen.", c.upstream, a)
+		}
+	}
+	if c.adminListen != (address{}) && !c.adminListen.loopback() {
+		found.add("--admin-listen %s can be reached from other machines; it must be a loopback address, unix:///path or off.", c.adminListen)
+	}
+	c.checkTLS(found)
+	c.checkKey(found)
+}
+
+// given reports whether a setting has a value, be it a wrong one.
+func (c *config) given(name string) bool {
+	for _, e := range c.effective {
+		if e.name == name {
+			return len(e.values) > 0
+		}
+	}
+	return false
+}
+
+func (c *config) checkTLS(found *problems) {
+	if !c.upstream.tls {
+		for _, name := range []string{"upstream-ca-file", "upstream-server-name"} {
+			if c.given(name) && c.upstream != (upstream{}) {
+				found.add("--%s has no effect without TLS: --url must begin with https:// for it.", name)
+			}
+		}
+	}
+	if c.caFile != "" {
+		if _, err := readAuthorities(c.caFile); err != nil {
+			found.add("--upstream-ca-file %v.", err)
+		}
+	}
+}
+
+func readAuthorities(name string) (*x509.CertPool, error) {
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", err)
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", name)
+	}
+	return authorities, nil
+}
+
+// tlsConfig returns how to connect to the upstream; nil for plaintext.
+func (c *config) tlsConfig() (*tls.Config, error) {
+	if !c.upstream.tls {
+		return nil, nil
+	}
+	conf := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"h2"},
+		ServerName:         c.upstream.host,
+		InsecureSkipVerify: c.skipVerify, //nolint:gosec // by a setting that is named for the danger
+	}
+	if c.serverName != "" {
+		conf.ServerName = c.serverName
+	}
+	if c.caFile != "" {
+		authorities, err := readAuthorities(c.caFile)
+		if err != nil {
+			return nil, err
+		}
+		conf.RootCAs = authorities
+	}
+	return conf, nil
+}
+
+func (c *config) checkKey(found *problems) {
+	if c.apiKeyFile != "" {
+		if c.apiKey != "" {
+			found.add("QDRANT_API_KEY and --api-key-file are both set; leave one out.")
+		}
+		raw, err := os.ReadFile(c.apiKeyFile)
+		if err != nil {
+			found.add("--api-key-file cannot be read: %v.", err)
+		} else if c.apiKey = strings.TrimSpace(string(raw)); c.apiKey == "" {
+			found.add("--api-key-file %s is empty.", c.apiKeyFile)
+		}
+	}
+	if c.apiKey == "" {
+		return
+	}
+	if strings.ContainsFunc(c.apiKey, func(r rune) bool { return r < ' ' || r > '~' }) {
+		found.add("The API key has characters that no header can carry; it must be printable ASCII.")
+	}
+	if !c.upstream.tls && !c.upstream.loopback() && c.upstream != (upstream{}) && !c.allowKeyPlaintext {
+		found.add("The API key would cross the network to %s in plaintext: use an https:// URL, "+
+			"or accept the danger with --insecure-api-key-plaintext.", c.upstream)
+	}
+	for _, a := range c.listen {
+		if !a.loopback() && !c.allowKeyAnyCaller {
+			found.add("Whoever reaches --listen %s could use the API key: listen on a loopback address, "+
+				"or accept the danger with --insecure-api-key-any-caller.", a)
+		}
+	}
+}
+
+// checkConfig is the command.
+func checkConfig(_ context.Context, inv invocation) int {
+	c, code, ok := configure(inv, nil)
+	if !ok {
+		return code
+	}
+	for _, e := range c.effective {
+		fmt.Fprintf(inv.stdout, "%-30s %-24s # %s\n", e.name+":", e.shown(), e.source)
+	}
+	return exitOK
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// configure loads and checks the whole configuration for a command. When it
+// cannot go on it has said why, and returns the exit code and false.
+func configure(inv invocation, extra func(*flag.FlagSet)) (*config, int, bool) {
+	c, found, err := load(inv, settings, extra)
+	if err == nil {
+		c.check(&found)
+	}
+	return usable(inv, c, found, err)
+}
+
+// usable tells the user what load and check have found.
+func usable(inv invocation, c *config, found problems, err error) (*config, int, bool) {
+	if errors.Is(err, flag.ErrHelp) {
+		printHelp(inv.stdout)
+		return nil, exitOK, false
+	}
+	if len(found) > 0 {
+		for _, p := range found {
+			fmt.Fprintln(inv.stderr, "qdrant-sidecar: "+p)
+		}
+		return nil, exitUsage, false
+	}
+	return c, exitOK, true
+}
+
+const about = `qdrant-sidecar forwards the gRPC calls of Qdrant SDKs to Qdrant over a small,
+bounded pool of connections. Run it beside an application and give the SDK
+http://localhost:6334 as its address; nothing else changes.
+`
+
+// printHelp prints the manual.
+func printHelp(w io.Writer) {
+	fmt.Fprintf(w, "%s\nUsage: qdrant-sidecar [COMMAND] [FLAGS]\n\nCommands:\n", about)
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-13s %s\n", c.name, c.summary)
+	}
+	fmt.Fprintf(w, "\ndemo takes also\n  --once\n%s", wrap(demoOnceHelp, "      ", 80))
+	fmt.Fprintf(w, "\nprobe takes only --metrics-listen, --config and\n  --live\n%s", wrap(probeLiveHelp, "      ", 80))
+	fmt.Fprint(w, "\nSettings, each a flag, an environment variable and a key of the --config file.\n"+
+		"Flags win over the environment, the environment over the file.\n\n")
+	for _, s := range settings {
+		fmt.Fprintf(w, "  %s\n%s", s.synopsis(), wrap(s.help, "      ", 80))
+		if s.initial != "" && !s.boolean() {
+			fmt.Fprintf(w, "      Default: %s\n", s.initial)
+		}
+	}
+	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 could not start or broke down, 64 wrong configuration.\n")
+}
+
+// synopsis names the ways to give the setting.
+func (s *setting) synopsis() string {
+	if s.secret {
+		return s.env()
+	}
+	name := "--" + s.name
+	if !s.boolean() {
+		name += " " + s.value
+	}
+	return name + ", " + s.env()
+}
+
+// wrap breaks text into lines no wider than width.
+func wrap(text, indent string, width int) string {
+	var b strings.Builder
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line) > len(indent) && len(line)+1+len(word) > width {
+			b.WriteString(line + "\n")
+			line = indent
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
+}
+
+// configurationPage is docs/configuration.md.
+func configurationPage() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+<!-- Made from the table in cmd/qdrant-sidecar/settings.go by "make generate". -->
+
+Every setting is a flag, an environment variable, and a key of the YAML file that
+` + "`--config`" + ` names. Flags win over the environment, the environment over the file. An
+empty variable counts as not set. Durations are written as ` + "`30s`" + `, ` + "`1m30s`" + `, or as
+seconds: ` + "`2.5`" + `.
+
+A wrong configuration is reported whole, one sentence a problem, and ends the
+program with exit code 64. ` + "`qdrant-sidecar check-config`" + ` does only that, or prints
+what is in effect and where each value came from.
+
+| Flag and YAML key | Variable | Default | Meaning |
+|---|---|---|---|
+`)
+	for _, s := range settings {
+		name, initial := "`--"+s.name+"`", ""
+		if s.secret {
+			name = "–"
+		}
+		if s.initial != "" {
+			initial = "`" + s.initial + "`"
+		}
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", name, s.env(), initial, s.help)
+	}
+	b.WriteString(`
+A file with the defaults, and the one setting that has none:
+
+` + "```yaml\n")
+	for _, s := range settings {
+		switch {
+		case s.name == "url":
+			b.WriteString("url: http://qdrant:6334\n")
+		case s.initial != "" && s.many:
+			fmt.Fprintf(&b, "%s:\n  - %s\n", s.name, s.initial)
+		case s.initial != "":
+			fmt.Fprintf(&b, "%s: %q\n", s.name, s.initial)
+		}
+	}
+	b.WriteString("```\n")
+	return b.String()
+}

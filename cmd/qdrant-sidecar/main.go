@@ -1,0 +1,100 @@
+// Command qdrant-sidecar is a transparent gRPC proxy in front of Qdrant.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes. A wrong configuration is told from a failure to start, since only
+// the second can go away by itself; 64 is EX_USAGE of sysexits.h.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 64
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// command is what the first argument can name.
+type command struct {
+	name    string
+	summary string
+	run     func(ctx context.Context, inv invocation) int
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "forward calls until SIGTERM (the default)", serve},
+		{"demo", "show an unmodified SDK at work on real data, then keep serving", runDemo},
+		{"probe", "ask the running sidecar whether it is ready; exit 0 when it is", probe},
+		{"check-config", "report every problem of the configuration, or print what is in effect", checkConfig},
+		{"version", "print the version", printVersion},
+	}
+}
+
+// invocation is one use of the program: all that it takes from its process.
+type invocation struct {
+	command command
+	args    []string // after the command's name
+	getenv  func(string) string
+	stdout  io.Writer
+	stderr  io.Writer
+}
+
+// run is the program. Cancelling ctx is the same as SIGTERM.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	inv := invocation{command: commands()[0], args: args, getenv: getenv, stdout: stdout, stderr: stderr}
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		if args[0] == "help" {
+			printHelp(stdout)
+			return exitOK
+		}
+		found := false
+		for _, c := range commands() {
+			if c.name == args[0] {
+				inv.command, inv.args, found = c, args[1:], true
+			}
+		}
+		if !found {
+			fmt.Fprintf(stderr, "qdrant-sidecar: there is no command %q; see qdrant-sidecar --help.\n", args[0])
+			return exitUsage
+		}
+	}
+	return inv.command.run(ctx, inv)
+}
+
+func printVersion(_ context.Context, inv invocation) int {
+	fmt.Fprintf(inv.stdout, "qdrant-sidecar %s\n", version)
+	return exitOK
+}
+
+// commit returns the commit that was built, as the toolchain recorded it; ""
+// when it did not.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	var revision, suffix string
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			suffix = "-dirty"
+		}
+	}
+	if revision == "" {
+		return ""
+	}
+	return revision + suffix
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one row of the table from which flags, environment variables, file
+// keys, --help and docs/configuration.md are made.
+type setting struct {
+	// name is the flag without dashes and the key in the file; the environment
+	// variable is made from it.
+	name string
+	// value names the kind of value in the help: "URL", "DURATION".
+	value string
+	// initial is the value without any configuration, in the setting's syntax.
+	initial string
+	// help says what it does, in sentences.
+	help string
+	// many allows several values: a repeated flag, a comma-separated variable,
+	// a YAML list.
+	many bool
+	// secret values come from the environment only, where neither `ps` nor a
+	// config map shows them, and are never printed.
+	secret bool
+	// set parses the values into the configuration. Its errors complete the
+	// sentence "--name …".
+	set func(c *config, values []string) error
+}
+
+// env returns the environment variable of the setting. Names that Kubernetes
+// makes up for a Service called qdrant (QDRANT_PORT, QDRANT_SERVICE_*) are
+// never used; a test holds that.
+func (s *setting) env() string {
+	return "QDRANT_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+// boolean settings need no value on the command line.
+func (s *setting) boolean() bool { return s.value == "" }
+
+// configFile is read before all other settings, so it is not in the table's set
+// functions; it is listed for the help.
+const configFile = "config"
+
+var settings = []*setting{
+	{
+		name: "url", value: "URL",
+		help: "Qdrant to forward to: http(s)://host[:port]. Ports 6333 and 6334 both name the same Qdrant, " +
+			"whose gRPC port is 6334; any other port is the gRPC port. " +
+			"memory:// is an embedded, empty, in-memory Qdrant for trying things out.",
+		set: one(func(c *config, v string) (err error) { c.upstream, err = parseUpstream(v); return err }),
+	},
+	{
+		name: "listen", value: "ADDRESS", initial: "127.0.0.1:6334", many: true,
+		help: "Where callers connect, plaintext gRPC: host:port or unix:///path. May be given several times.",
+		set: func(c *config, values []string) error {
+			for _, v := range values {
+				a, err := parseAddress(v)
+				if err != nil {
+					return err
+				}
+				c.listen = append(c.listen, a)
+			}
+			return nil
+		},
+	},
+	{
+		name: "metrics-listen", value: "ADDRESS", initial: ":9091",
+		help: "Where /livez, /readyz and /metrics are served over HTTP. Kubernetes probes come from outside the pod, " +
+			"so this is not loopback. \"off\" switches it off.",
+		set: one(func(c *config, v string) (err error) { c.metricsListen, err = parseOptionalAddress(v); return err }),
+	},
+	{
+		name: "admin-listen", value: "ADDRESS", initial: "127.0.0.1:9092",
+		help: "Where the admin API (gRPC, with reflection) is served: a loopback address or unix:///path. \"off\" switches it off.",
+		set:  one(func(c *config, v string) (err error) { c.adminListen, err = parseOptionalAddress(v); return err }),
+	},
+	{
+		name: "pool-size", value: "N", initial: "5",
+		help: "Most connections to Qdrant, exactly. They are opened as they are needed and filled in order, each with up to 100 calls.",
+		set: one(func(c *config, v string) (err error) {
+			if c.poolSize, err = strconv.Atoi(v); err != nil || c.poolSize < 1 || c.poolSize > maxPoolSize {
+				return fmt.Errorf("must be a whole number from 1 to %d, not %q", maxPoolSize, v)
+			}
+			return nil
+		}),
+	},
+	{
+		name: "drain-timeout", value: "DURATION", initial: "30s",
+		help: "After SIGTERM, how long calls in flight may go on before they are cut. 0 cuts them at once.",
+		set:  one(func(c *config, v string) (err error) { c.drainTimeout, err = parseDuration(v); return err }),
+	},
+	{
+		name: "api-key", value: "KEY", secret: true,
+		help: "API key for Qdrant, added to calls that carry neither api-key nor authorization.",
+		set:  one(func(c *config, v string) error { c.apiKey = v; return nil }),
+	},
+	{
+		name: "api-key-file", value: "FILE",
+		help: "File that holds the API key; white space around it is ignored.",
+		set:  one(func(c *config, v string) error { c.apiKeyFile = v; return nil }),
+	},
+	{
+		name: "insecure-api-key-plaintext", initial: "false",
+		help: "DANGER: send the API key without TLS to a Qdrant on another machine, where the network can read it.",
+		set:  one(boolean(func(c *config) *bool { return &c.allowKeyPlaintext })),
+	},
+	{
+		name: "insecure-api-key-any-caller", initial: "false",
+		help: "DANGER: lend the API key to whoever reaches a listener that is not loopback.",
+		set:  one(boolean(func(c *config) *bool { return &c.allowKeyAnyCaller })),
+	},
+	{
+		name: "upstream-ca-file", value: "FILE",
+		help: "PEM file of the authorities that may sign Qdrant's certificate, instead of the system's.",
+		set:  one(func(c *config, v string) error { c.caFile = v; return nil }),
+	},
+	{
+		name: "upstream-server-name", value: "NAME",
+		help: "Name that Qdrant's certificate must have, instead of the host in the URL.",
+		set:  one(func(c *config, v string) error { c.serverName = v; return nil }),
+	},
+	{
+		name: "upstream-insecure-skip-verify", initial: "false",
+		help: "DANGER: accept any certificate from Qdrant, so that anybody between can read and change everything.",
+		set:  one(boolean(func(c *config) *bool { return &c.skipVerify })),
+	},
+	{
+		name: "log-level", value: "LEVEL", initial: "info",
+		help: "debug, info, warn or error. Logs are JSON lines on standard error.",
+		set: one(func(c *config, v string) error {
+			if c.logLevel.UnmarshalText([]byte(v)) != nil {
+				return fmt.Errorf("must be debug, info, warn or error, not %q", v)
+			}
+			return nil
+		}),
+	},
+	{
+		name: configFile, value: "FILE",
+		help: "YAML file with these settings, named as the flags are. Flags win over the environment, the environment over the file.",
+		set:  one(func(*config, string) error { return nil }),
+	},
+}
+
+// maxPoolSize keeps a slip of the finger from opening a port range: 64
+// connections already carry 6,400 calls at once.
+const maxPoolSize = 64
+
+// one adapts a parser of one value.
+func one(parse func(*config, string) error) func(*config, []string) error {
+	return func(c *config, values []string) error {
+		if len(values) != 1 {
+			return fmt.Errorf("takes one value, not %d", len(values))
+		}
+		return parse(c, values[0])
+	}
+}
+
+func boolean(field func(*config) *bool) func(*config, string) error {
+	return func(c *config, v string) (err error) {
+		if *field(c), err = strconv.ParseBool(v); err != nil {
+			return fmt.Errorf("must be true or false, not %q", v)
+		}
+		return nil
+	}
+}
+
+// parseDuration takes Go's syntax and plain seconds, as the Python pool that
+// this program replaces did.
+func parseDuration(v string) (time.Duration, error) {
+	d, err := time.ParseDuration(v)
+	if seconds, ferr := strconv.ParseFloat(v, 64); ferr == nil {
+		d, err = time.Duration(seconds*float64(time.Second)), nil
+		if seconds > maxDuration.Seconds() || seconds != seconds {
+			d = -1
+		}
+	}
+	if err != nil || d < 0 || d > maxDuration {
+		return 0, fmt.Errorf("must be a duration such as 30s, 1m30s, or seconds such as 2.5, from 0 to %v, not %q", maxDuration, v)
+	}
+	return d, nil
+}
+
+// maxDuration is longer than any wait makes sense here.
+const maxDuration = 24 * time.Hour
+
+// config is the whole configuration, parsed. It is made by [load] only.
+type config struct {
+	upstream          upstream
+	listen            []address
+	metricsListen     address
+	adminListen       address
+	poolSize          int
+	drainTimeout      time.Duration
+	apiKey            string
+	apiKeyFile        string
+	allowKeyPlaintext bool
+	allowKeyAnyCaller bool
+	caFile            string
+	serverName        string
+	skipVerify        bool
+	logLevel          slog.Level
+
+	// effective tells of every setting what is in force and where it came from,
+	// in the order of the table.
+	effective []effective
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/test/bufconn"
+
+	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
+	"qdrant-sidecar/internal/memqdrant"
+	"qdrant-sidecar/pool"
+	"qdrant-sidecar/proxy"
+	"qdrant-sidecar/proxy/admin"
+)
+
+// sidecar is the running program between start and stop.
+type sidecar struct {
+	config    *config
+	log       *slog.Logger
+	started   time.Time
+	proxy     *proxy.Server
+	listeners []boundListener
+	serving   sync.WaitGroup
+	// broken receives the failure of a listener that was to serve on.
+	broken chan error
+	// teardown is what stop does once the data path has drained, last first.
+	teardown []func()
+}
+
+// boundListener is an open listener and what it is for.
+type boundListener struct {
+	net.Listener
+	name string // as in logs: grpc, metrics, admin
+	role adminv1.Listener_Role
+}
+
+// Address returns the bound address as a client would write it.
+func (l boundListener) Address() string {
+	if l.Addr().Network() == "unix" {
+		return "unix://" + l.Addr().String()
+	}
+	return l.Addr().String()
+}
+
+// start binds every listener before anything is served, so that a sidecar
+// either runs whole or says why not. It is one straight line on purpose.
+func start(c *config, log *slog.Logger) (*sidecar, error) {
+	s := &sidecar{config: c, log: log, started: time.Now()}
+	if err := s.bindAll(); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	// One place for each listener, so that none waits for a reader.
+	s.broken = make(chan error, len(s.listeners))
+
+	endpoint, err := s.endpoint()
+	if err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	log.Info("starting", "version", version, "upstream", c.upstream.String(), "tls", c.upstream.tls)
+	connections := pool.New(pool.Config{Endpoint: endpoint, Size: c.poolSize, Logger: log})
+	s.onStop(connections.Close)
+	s.proxy = proxy.New(proxy.Config{Pool: connections, APIKey: c.apiKey, Version: version, Logger: log})
+	s.serveMetrics()
+	s.serveAdmin(connections)
+	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_DATA) {
+		s.serve(func() error { return s.proxy.Serve(lis) })
+	}
+	for _, lis := range s.listeners {
+		log.Info("listening", "listener", lis.name, "address", lis.Address())
+	}
+	return s, nil
+}
+
+func (s *sidecar) onStop(f func()) { s.teardown = append(s.teardown, f) }
+
+// serve runs f until the sidecar is stopped.
+func (s *sidecar) serve(f func() error) {
+	s.serving.Go(func() {
+		if err := f(); err != nil {
+			s.broken <- err
+		}
+	})
+}
+
+// stop drains and ends everything. The probes and metrics go on until the calls
+// are done: the last scrape is often the interesting one. Calls in flight are
+// cut when impatient ends, at the latest after the drain timeout.
+func (s *sidecar) stop(impatient context.Context) {
+	ctx, cancel := context.WithTimeoutCause(impatient, s.config.drainTimeout, errDrainTimeout)
+	defer cancel()
+	s.log.Info("draining", "in_flight", s.proxy.InFlight(), "timeout_seconds", s.config.drainTimeout.Seconds())
+	cut := s.proxy.Drain(ctx)
+	if cut > 0 {
+		s.log.Warn("cut calls in flight", "calls", cut, "because", context.Cause(ctx).Error())
+	}
+	for i := len(s.teardown) - 1; i >= 0; i-- {
+		s.teardown[i]()
+	}
+	s.serving.Wait()
+	s.log.Info("stopped", "calls_cut", cut)
+}
+
+func (s *sidecar) bindAll() error {
+	for _, a := range s.config.listen {
+		if err := s.bind(a, "listen", "grpc", adminv1.Listener_ROLE_DATA); err != nil {
+			return err
+		}
+	}
+	if err := s.bind(s.config.metricsListen, "metrics-listen", "metrics", adminv1.Listener_ROLE_METRICS); err != nil {
+		return err
+	}
+	return s.bind(s.config.adminListen, "admin-listen", "admin", adminv1.Listener_ROLE_ADMIN)
+}
+
+func (s *sidecar) bind(a address, setting, name string, role adminv1.Listener_Role) error {
+	if a == (address{}) {
+		return nil
+	}
+	if a.network == "unix" {
+		removeStaleSocket(a.address)
+	}
+	lis, err := net.Listen(a.network, a.address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("cannot listen on %s: the address is in use, perhaps by another qdrant-sidecar or by Qdrant itself; "+
+			"stop that or choose another --%s", a, setting)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot listen on --%s %s: %w", setting, a, err)
+	}
+	s.listeners = append(s.listeners, boundListener{lis, name, role})
+	return nil
+}
+
+// removeStaleSocket removes the socket of a process that was killed. That of a
+// living one, and any other file, stays and makes the bind fail.
+func removeStaleSocket(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		os.Remove(path)
+	}
+}
+
+func (s *sidecar) closeListeners() {
+	for _, lis := range s.listeners {
+		lis.Close()
+	}
+}
+
+func (s *sidecar) listenersOf(role adminv1.Listener_Role) []boundListener {
+	var found []boundListener
+	for _, lis := range s.listeners {
+		if lis.role == role {
+			found = append(found, lis)
+		}
+	}
+	return found
+}
+
+// endpoint returns the upstream, which for memory:// is started here.
+func (s *sidecar) endpoint() (pool.Endpoint, error) {
+	c := s.config
+	if !c.upstream.memory {
+		conf, err := c.tlsConfig()
+		return pool.Endpoint{Address: c.upstream.String(), TLS: conf}, err
+	}
+	lis := bufconn.Listen(1 << 20)
+	database := memqdrant.New()
+	s.serve(func() error { return database.Serve(lis) })
+	s.onStop(database.Stop)
+	return pool.Endpoint{Address: c.upstream.String(), Dial: lis.DialContext}, nil
+}
+
+func (s *sidecar) serveMetrics() {
+	server := &http.Server{
+		Handler:           admin.Handler(s.proxy.Ready, s.proxy.Gatherer()),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.onStop(func() { server.Close() })
+	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_METRICS) {
+		s.serve(func() error {
+			if err := server.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+}
+
+func (s *sidecar) serveAdmin(connections *pool.Pool) {
+	server := grpc.NewServer()
+	adminv1.RegisterAdminServiceServer(server, &admin.Service{
+		Version:   version,
+		Commit:    commit(),
+		Started:   s.started,
+		Settings:  s.config.forAdmin(),
+		Listeners: s.openListeners,
+		Draining:  s.proxy.Draining,
+		Pool:      connections.State,
+	})
+	reflection.Register(server)
+	s.onStop(server.Stop)
+	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_ADMIN) {
+		s.serve(func() error { return server.Serve(lis) })
+	}
+}
+
+// openListeners tells the admin API what is bound. Draining closes the data
+// listeners first.
+func (s *sidecar) openListeners() []*adminv1.Listener {
+	var open []*adminv1.Listener
+	for _, lis := range s.listeners {
+		if lis.role == adminv1.Listener_ROLE_DATA && s.proxy.Draining() {
+			continue
+		}
+		open = append(open, &adminv1.Listener{Role: lis.role, Address: lis.Address()})
+	}
+	return open
+}
+
+func (c *config) forAdmin() []*adminv1.Setting {
+	sources := map[source]adminv1.Setting_Source{
+		fromDefault: adminv1.Setting_SOURCE_DEFAULT,
+		fromFile:    adminv1.Setting_SOURCE_FILE,
+		fromEnv:     adminv1.Setting_SOURCE_ENV,
+		fromFlag:    adminv1.Setting_SOURCE_FLAG,
+	}
+	var shown []*adminv1.Setting
+	for _, e := range c.effective {
+		value := e.shown()
+		if e.secret {
+			value = ""
+		}
+		shown = append(shown, &adminv1.Setting{Name: e.name, Value: value, Source: sources[e.source], Secret: e.secret})
+	}
+	return shown
+}
