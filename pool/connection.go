@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -70,7 +71,7 @@ func (c *connection) run() {
 		c.ready(t)
 		t.awaitDown(c.ctx)
 		lived := c.drain(t)
-		if lived >= settled {
+		if lived >= settled || c.ctx.Err() != nil {
 			failures = 0
 			continue
 		}
@@ -96,7 +97,7 @@ func (c *connection) ready(t *transport) {
 
 // failed notes why there is no connection and lets waiting calls fail with it.
 func (c *connection) failed(err error) {
-	why, ok := err.(*ConnectError)
+	why, ok := errors.AsType[*ConnectError](err)
 	if !ok { // the pool is being closed
 		return
 	}

@@ -149,13 +149,11 @@ func (p *Pool) chooseLocked() *connection {
 func (p *Pool) growLocked() {
 	var unused *connection
 	for _, c := range p.conns {
-		switch c.state {
-		case Connecting, Backoff:
+		if c.state == Connecting || c.state == Backoff {
 			return
-		case Unused:
-			if unused == nil {
-				unused = c
-			}
+		}
+		if c.state == Unused && unused == nil {
+			unused = c
 		}
 	}
 	if unused == nil || p.closed {

@@ -38,7 +38,21 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	// returned. Waiting for it here would wait for a message that the caller
 	// need not send.
 	go sendRequests(ss, up, cancel)
-	return returnAnswers(ctx, c, ss, up)
+	err = returnAnswers(ctx, c, ss, up)
+	cancel()
+	discard(up)
+	return err
+}
+
+// discard frees the answers that the caller did not wait for.
+func discard(from *pool.Stream) {
+	for {
+		data, err := from.Recv()
+		if err != nil {
+			return
+		}
+		data.Free()
+	}
 }
 
 func sendRequests(from grpc.ServerStream, to *pool.Stream, cancel context.CancelFunc) {

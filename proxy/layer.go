@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc"
 )
@@ -57,8 +58,8 @@ func (l layer) interceptors() interceptors { return interceptors{l.unary, l.stre
 // chainUnary composes the stack around last, the first element outermost.
 func chainUnary(stack []interceptors, info *grpc.UnaryServerInfo, last grpc.UnaryHandler) grpc.UnaryHandler {
 	handler := last
-	for i := len(stack) - 1; i >= 0; i-- {
-		step, next := stack[i].unary, handler
+	for _, place := range slices.Backward(stack) {
+		step, next := place.unary, handler
 		handler = func(ctx context.Context, req any) (any, error) { return step(ctx, req, info, next) }
 	}
 	return handler
@@ -67,8 +68,8 @@ func chainUnary(stack []interceptors, info *grpc.UnaryServerInfo, last grpc.Unar
 // chainStream composes the stack around last, the first element outermost.
 func chainStream(stack []interceptors, info *grpc.StreamServerInfo, last grpc.StreamHandler) grpc.StreamHandler {
 	handler := last
-	for i := len(stack) - 1; i >= 0; i-- {
-		step, next := stack[i].stream, handler
+	for _, place := range slices.Backward(stack) {
+		step, next := place.stream, handler
 		handler = func(srv any, ss grpc.ServerStream) error { return step(srv, ss, info, next) }
 	}
 	return handler

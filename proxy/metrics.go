@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -136,7 +137,7 @@ func (m *metrics) end(_ context.Context, c *Call, err error) error {
 // codeOf names the code that the caller gets for err. Codes beyond gRPC's
 // seventeen share one name: an upstream must not be able to make labels.
 func codeOf(err error) string {
-	if err == errPanic {
+	if errors.Is(err, errPanic) {
 		return judge(err).code.String()
 	}
 	if code := status.Code(err); code <= maxCode {

@@ -73,16 +73,26 @@ func (c *plaintextConn) peek() {
 	for len(got) < len(http2.ClientPreface) {
 		n, err := c.Conn.Read(got[len(got):cap(got)])
 		got = got[:len(got)+n]
-		if !strings.HasPrefix(http2.ClientPreface, string(got)) {
+		h2 := strings.HasPrefix(http2.ClientPreface, string(got))
+		switch {
+		case !h2 && (err != nil || !isToken(got)):
 			c.err = c.refuse(recognize(got))
 			return
-		}
-		if err != nil {
+		case err != nil:
 			c.err = err
 			return
 		}
 	}
+	if string(got) != http2.ClientPreface {
+		c.err = c.refuse(recognize(got))
+		return
+	}
 	c.peeked = got
+}
+
+// isToken reports whether the bytes may still become an HTTP/1 method.
+func isToken(b []byte) bool {
+	return len(bytes.Trim(b, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 0
 }
 
 // stranger is what speaks where HTTP/2 was expected.
@@ -101,7 +111,7 @@ func recognize(first []byte) stranger {
 		return tlsClient
 	}
 	method, _, found := bytes.Cut(first, []byte(" "))
-	if found && len(method) > 0 && len(bytes.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 0 {
+	if found && len(method) > 0 && isToken(method) {
 		return http1Client
 	}
 	return unknownProtocol

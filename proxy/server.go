@@ -107,10 +107,12 @@ func (s *Server) registerUnary(stack []interceptors) {
 // serveUnary receives a unary call from grpc-go, and gives its answer back.
 func serveUnary(ctx context.Context, fullMethod string, receive func(any) error, chain grpc.UnaryHandler) (any, error) {
 	var request rawgrpc.Message
+	// Also when receiving fails: a caller may go away after the message and
+	// before the end of it.
+	defer request.Free()
 	if err := receive(&request); err != nil {
 		return nil, err
 	}
-	defer request.Free()
 	c := newCall(ctx, fullMethod)
 	c.Message = request.Data
 	_, err := chain(ctx, c)

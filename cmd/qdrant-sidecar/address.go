@@ -157,7 +157,7 @@ func (u upstream) reaches(a address) bool {
 			if b.Unmap() == target {
 				return true
 			}
-			everywhere = everywhere || b.IsUnspecified()
+			everywhere = everywhere || b.Unmap().IsUnspecified()
 		}
 		if everywhere && isOurs(target) {
 			return true

@@ -54,7 +54,7 @@ func printHelp(w io.Writer) {
 			fmt.Fprintf(w, "      Default: %s\n", s.initial)
 		}
 	}
-	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 could not start or broke down, 64 wrong configuration.\n")
+	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 did not start or broke, 64 wrong configuration.\n")
 }
 
 // synopsis names the ways to give the setting.
@@ -73,7 +73,7 @@ func (s *setting) synopsis() string {
 func wrap(text, indent string, width int) string {
 	var b strings.Builder
 	line := indent
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if len(line) > len(indent) && len(line)+1+len(word) > width {
 			b.WriteString(line + "\n")
 			line = indent

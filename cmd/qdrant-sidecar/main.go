@@ -36,7 +36,7 @@ func commands() []command {
 		{"serve", "forward calls until SIGTERM (the default)", serve},
 		{"demo", "show an unmodified SDK at work on real data, then keep serving", runDemo},
 		{"probe", "ask the running sidecar whether it is ready; exit 0 when it is", probe},
-		{"check-config", "report every problem of the configuration, or print what is in effect", checkConfig},
+		{"check-config", "report all problems of the configuration, or print it", checkConfig},
 		{"version", "print the version", printVersion},
 	}
 }

@@ -75,13 +75,13 @@ func ask(ctx context.Context, at address, page string) error {
 }
 
 // dialable returns the address as one to connect to: a listener on all
-// addresses is reached on loopback.
+// addresses is reached on loopback, and one on all of IPv6 by IPv4 as well.
 func (a address) dialable() string {
 	host, port, err := net.SplitHostPort(a.address)
-	if ip, perr := netip.ParseAddr(host); a.network == "tcp" && err == nil && (host == "" || perr == nil && ip.IsUnspecified()) {
-		if ip.Is6() {
-			return net.JoinHostPort("::1", port)
-		}
+	if a.network != "tcp" || err != nil {
+		return a.address
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		return net.JoinHostPort("127.0.0.1", port)
 	}
 	return a.address

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -105,8 +106,8 @@ func (s *sidecar) stop(impatient context.Context) {
 	if cut > 0 {
 		s.log.Warn("cut calls in flight", "calls", cut, "because", context.Cause(ctx).Error())
 	}
-	for i := len(s.teardown) - 1; i >= 0; i-- {
-		s.teardown[i]()
+	for _, end := range slices.Backward(s.teardown) {
+		end()
 	}
 	s.serving.Wait()
 	s.log.Info("stopped", "calls_cut", cut)

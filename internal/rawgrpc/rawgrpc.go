@@ -55,6 +55,8 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return fmt.Errorf("rawgrpc: cannot receive into a %T", v)
 	}
 	data.Ref()
+	// grpc-go reads on for the end of a unary call, and may find a second message.
+	m.Free()
 	m.Data = data
 	return nil
 }

@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+func TestRecognize(t *testing.T) {
+	for first, want := range map[string]stranger{
+		"\x16\x03\x01\x02\x00\x01": tlsClient,
+		"\x16\x03\x03":             tlsClient,
+		"\x16":                     tlsClient,
+		"\x16\x02\x00":             unknownProtocol,
+		"GET / HTTP/1.1\r\n":       http1Client,
+		"POST /collections":        http1Client,
+		"PRI * HTTP/1.1":           http1Client,
+		"PATCH x":                  http1Client,
+		"get / HTTP/1.1":           unknownProtocol,
+		" GET":                     unknownProtocol,
+		"SSH-2.0-Go\r\n":           unknownProtocol,
+		"GETAWAY":                  unknownProtocol,
+	} {
+		if got := recognize([]byte(first)); got != want {
+			t.Errorf("%q is %v, want %v", first, got, want)
+		}
+	}
+}
+
+// scriptedConn is a client that says something in pieces and hangs up, and
+// listens to what comes back.
+type scriptedConn struct {
+	net.Conn
+	say   []byte
+	piece int
+	back  bytes.Buffer
+}
+
+func (c *scriptedConn) Read(p []byte) (int, error) {
+	if len(c.say) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, c.say[:min(c.piece, len(c.say))])
+	c.say = c.say[n:]
+	return n, nil
+}
+
+func (c *scriptedConn) Write(p []byte) (int, error) { return c.back.Write(p) }
+func (c *scriptedConn) SetDeadline(time.Time) error { return nil }
+func (c *scriptedConn) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
+
+// speak returns what a server reads of a client's first words, and what the
+// client hears.
+func speak(say []byte, piece int) (read []byte, back []byte, err error) {
+	client := &scriptedConn{say: say, piece: piece}
+	server := &plaintextConn{Conn: client, hints: newHints(slog.New(slog.DiscardHandler))}
+	buf := make([]byte, 10)
+	for err == nil && len(read) < len(http2.ClientPreface) {
+		var n int
+		n, err = server.Read(buf)
+		read = append(read, buf[:n]...)
+	}
+	return read, client.back.Bytes(), err
+}
+
+func TestPrefacePassesInAnyPieces(t *testing.T) {
+	for _, piece := range []int{1, 5, 100} {
+		read, _, err := speak([]byte(http2.ClientPreface), piece)
+		if err != nil || string(read) != http2.ClientPreface {
+			t.Errorf("in pieces of %d: read %q, %v", piece, read, err)
+		}
+	}
+}
+
+func TestHTTP1IsTold(t *testing.T) {
+	read, back, err := speak([]byte("GET / HTTP/1.1\r\n"), 1)
+	if err != errNotHTTP2 || len(read) > 0 {
+		t.Errorf("the server read %q, %v", read, err)
+	}
+	if !bytes.HasPrefix(back, []byte("HTTP/1.1 400 ")) || !bytes.Contains(back, []byte("This is a gRPC port")) {
+		t.Errorf("the client read %q", back)
+	}
+}
+
+func TestHintsAreRareAndCount(t *testing.T) {
+	var log bytes.Buffer
+	h := newHints(slog.New(slog.NewTextHandler(&log, nil)))
+	for range 20 {
+		h.give(tlsClient, &net.TCPAddr{})
+		h.give(http1Client, &net.TCPAddr{})
+	}
+	if n := strings.Count(log.String(), "\n"); n != 2 {
+		t.Errorf("40 strangers of two kinds wrote %d lines, want one of each:\n%s", n, &log)
+	}
+}
+
+// FuzzPlaintext holds that whatever a client says first, it is either passed on
+// unchanged or refused, and never both.
+func FuzzPlaintext(f *testing.F) {
+	f.Add([]byte(http2.ClientPreface), uint8(3))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint8(1))
+	f.Add([]byte("\x16\x03\x01\x00"), uint8(2))
+	f.Add([]byte("PRI * HTTP/2.0\r\n\r\nSX"), uint8(200))
+	f.Fuzz(func(t *testing.T, say []byte, piece uint8) {
+		read, back, err := speak(say, int(piece)+1)
+		switch is := bytes.HasPrefix(say, []byte(http2.ClientPreface)); {
+		case is && (err != nil || string(read) != http2.ClientPreface):
+			t.Errorf("a preface was read as %q, %v", read, err)
+		case !is && (err == nil || len(read) > 0):
+			t.Errorf("%q was read as %q", say, read)
+		case is && len(back) > 0:
+			t.Errorf("HTTP/2 was answered with %q", back)
+		}
+	})
+}

@@ -1,0 +1,201 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"qdrant-sidecar/internal/h2"
+	"qdrant-sidecar/pool"
+	"qdrant-sidecar/proxy/method"
+)
+
+// newServer returns a Server whose upstream refuses, and its log.
+func newServer(t *testing.T) (*Server, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	p := pool.New(pool.Config{
+		Endpoint: pool.Endpoint{Address: "qdrant.test:6334", Dial: func(context.Context) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}},
+		Size:   1,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(p.Close)
+	s := New(Config{Pool: p, APIKey: "hush", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	t.Cleanup(s.grpc.Stop)
+	return s, &log
+}
+
+// outer returns the stack down to the layer that explains errors, with call in
+// place of the rest.
+func outer(s *Server, call func() error) func(*Call) error {
+	stack := s.stack()
+	chain := chainUnary(stack[:len(stack)-2], &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
+		return nil, call()
+	})
+	return func(c *Call) error {
+		_, err := chain(context.Background(), c)
+		return err
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	lost := func(sent bool, code codes.Code) error {
+		return &pool.LostError{Address: "q:1", Sent: sent, Cause: status.New(code, "stream reset")}
+	}
+	for _, test := range []struct {
+		cause   error
+		code    codes.Code
+		reason  Reason
+		message string
+	}{
+		{&pool.ConnectError{Address: "q:1", Reason: "connection refused"}, codes.Unavailable, NoHealthyUpstream, "no connection to Qdrant at q:1: connection refused"},
+		{lost(false, codes.Internal), codes.Unavailable, NoHealthyUpstream, "the call could not be sent to Qdrant at q:1: stream reset"},
+		{lost(true, codes.Internal), codes.Internal, UpstreamLost, "Qdrant at q:1 ended the call without an answer: stream reset"},
+		{lost(true, codes.Unavailable), codes.Unavailable, UpstreamLost, "Qdrant at q:1 ended the call without an answer: stream reset"},
+		{context.DeadlineExceeded, codes.DeadlineExceeded, DeadlineExceeded, "the call's deadline passed before Qdrant answered"},
+		{fmt.Errorf("sending: %w", context.Canceled), codes.Canceled, Cancelled, "the caller cancelled the call"},
+		{pool.ErrClosed, codes.Unavailable, ShuttingDown, "the sidecar is shutting down"},
+		{errPanic, codes.Internal, Panic, "the sidecar failed on this call; its log has the details"},
+		{errors.New("what?"), codes.Internal, Unexpected, "unexpected: what?"},
+	} {
+		t.Run(test.message, func(t *testing.T) {
+			st := status.Convert(judge(test.cause).err())
+			if st.Code() != test.code || st.Message() != "qdrant-sidecar: "+test.message {
+				t.Errorf("%v: %s", st.Code(), st.Message())
+			}
+			info, ok := st.Details()[0].(*errdetails.ErrorInfo)
+			if !ok || info.GetDomain() != "qdrant-sidecar" || info.GetReason() != string(test.reason) {
+				t.Errorf("details %v", st.Details())
+			}
+		})
+	}
+}
+
+func TestAnswersStayAsTheyAre(t *testing.T) {
+	s, log := newServer(t)
+	answer := status.Error(codes.NotFound, "Not found: Collection `ghost` doesn't exist!")
+	c := &Call{FullMethod: "/qdrant.Points/Query", Peer: "127.0.0.1:1"}
+	if err := outer(s, func() error { return answer })(c); err != answer || c.Reason != "" {
+		t.Errorf("%v, reason %q", err, c.Reason)
+	}
+	if text := log.String(); !strings.Contains(text, "level=INFO") || !strings.Contains(text, "code=NotFound") || strings.Contains(text, "ghost") {
+		t.Errorf("logged: %s", text)
+	}
+}
+
+func TestPanicIsOneFailedCall(t *testing.T) {
+	s, log := newServer(t)
+	err := outer(s, func() error { panic("oh") })(&Call{FullMethod: "/qdrant.Points/Query"})
+	if status.Code(err) != codes.Internal || !strings.HasPrefix(status.Convert(err).Message(), "qdrant-sidecar: ") {
+		t.Errorf("the caller got %v", err)
+	}
+	if n := s.InFlight(); n != 0 {
+		t.Errorf("%d calls in flight afterwards", n)
+	}
+	if n := testutil.ToFloat64(s.metrics.failures.WithLabelValues(string(Panic))); n != 1 {
+		t.Errorf("%v panics counted", n)
+	}
+	if text := log.String(); !strings.Contains(text, "panic=oh") || !strings.Contains(text, "stack_test.go") {
+		t.Errorf("logged: %s", text)
+	}
+}
+
+func TestCallsAreCounted(t *testing.T) {
+	s, _ := newServer(t)
+	query := outer(s, func() error { return nil })
+	for range 3 {
+		query(&Call{FullMethod: "/qdrant.Points/Query"})
+	}
+	outer(s, func() error { return context.Canceled })(&Call{FullMethod: "/qdrant.Points/Query"})
+	outer(s, func() error { return status.Error(codes.Code(99), "") })(&Call{FullMethod: "/made/up"})
+	outer(s, func() error { return status.Error(codes.Unimplemented, "") })(&Call{FullMethod: "/made/up2"})
+	want := `
+# HELP grpc_server_handled_total Calls that ended, by the code the caller got.
+# TYPE grpc_server_handled_total counter
+grpc_server_handled_total{grpc_code="Canceled",grpc_method="Query",grpc_service="qdrant.Points",grpc_type="unary"} 1
+grpc_server_handled_total{grpc_code="OK",grpc_method="Query",grpc_service="qdrant.Points",grpc_type="unary"} 3
+grpc_server_handled_total{grpc_code="Unimplemented",grpc_method="other",grpc_service="other",grpc_type="bidi_stream"} 1
+grpc_server_handled_total{grpc_code="other",grpc_method="other",grpc_service="other",grpc_type="bidi_stream"} 1
+# HELP qdrant_sidecar_failures_total Calls that the sidecar itself failed, by reason. What Qdrant answered is not in it.
+# TYPE qdrant_sidecar_failures_total counter
+qdrant_sidecar_failures_total{reason="CANCELLED"} 1
+`
+	if err := testutil.GatherAndCompare(s.Gatherer(), strings.NewReader(want), "grpc_server_handled_total", "qdrant_sidecar_failures_total"); err != nil {
+		t.Error(err)
+	}
+	if problems, err := testutil.GatherAndLint(s.Gatherer()); err != nil || len(own(problems)) > 0 {
+		t.Errorf("%v, %v", own(problems), err)
+	}
+}
+
+// own leaves out what is said of metrics whose names others made.
+func own(problems []promlint.Problem) []string {
+	var found []string
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "qdrant_sidecar_") {
+			found = append(found, p.Metric+": "+p.Text)
+		}
+	}
+	return found
+}
+
+func TestIdentify(t *testing.T) {
+	c := &Call{FullMethod: "/qdrant.Points/Count", Message: mem.BufferSlice{mem.SliceBuffer("\x0a\x04docs")}}
+	if err := identify(t.Context(), c); err != nil || c.Method != method.Lookup("/qdrant.Points/Count") || c.Collection != "docs" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestAPIKeyIsAddedForThoseWithoutOne(t *testing.T) {
+	s, _ := newServer(t)
+	for _, test := range []struct {
+		header h2.Fields
+		want   []string
+	}{
+		{nil, []string{"hush"}},
+		{h2.Fields{{Name: "x", Value: "y"}}, []string{"hush"}},
+		{h2.Fields{{Name: "api-key", Value: "mine"}}, []string{"mine"}},
+		{h2.Fields{{Name: "api-key", Value: ""}}, []string{""}},
+		{h2.Fields{{Name: "authorization", Value: "Bearer x"}}, nil},
+		{h2.Fields{{Name: "openai-api-key", Value: "x"}}, []string{"hush"}},
+	} {
+		c := &Call{Header: test.header}
+		if err := s.addAPIKey(t.Context(), c); err != nil || fmt.Sprint(c.Header.Values("api-key")) != fmt.Sprint(test.want) {
+			t.Errorf("%v: %q, want %q", test.header, c.Header.Values("api-key"), test.want)
+		}
+	}
+	c := &Call{}
+	if err := s.addAPIKey(t.Context(), c); err != nil || !c.Header[0].Sensitive {
+		t.Error("the key may enter the tables of HPACK")
+	}
+}
+
+func TestFailureLogIsBounded(t *testing.T) {
+	s, log := newServer(t)
+	fail := outer(s, func() error { return &pool.ConnectError{Address: "q:1", Reason: "connection refused"} })
+	for range 1000 {
+		fail(&Call{FullMethod: "/qdrant.Points/Query"})
+	}
+	if n := strings.Count(log.String(), "call failed"); n < failureBurst || n > 2*failureBurst {
+		t.Errorf("1,000 failures wrote %d lines", n)
+	}
+	if !strings.Contains(log.String(), "reason=NO_HEALTHY_UPSTREAM") {
+		t.Errorf("logged: %.300s", log)
+	}
+}
