@@ -1,0 +1,124 @@
+# Everything that CI does is a target here. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+
+# Pinned tools, compiled from the Go module proxy and cached by Go. They are
+# run by version and not required in go.mod, so they never weigh on the
+# sidecar's own dependencies. The code generators are pinned in
+# internal/tools/go.mod, because buf calls them itself.
+BUF := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GRPCURL := go run github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+# v5.8.2 is the newest that Go 1.26 compiles.
+KUSTOMIZE := go run sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
+KUBERNETES_VALIDATE_VERSION := 1.37.0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE ?= qdrant-sidecar:$(VERSION)
+# Arguments for `make demo`, for example ARGS=--once.
+ARGS ?=
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+
+SCRIPTS := .ci/run internal/tools/smoke
+BIN := bin/qdrant-sidecar
+CACHE := .cache
+VENV := $(CACHE)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION)
+BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the static binary bin/qdrant-sidecar
+	$(BUILD) -o $(BIN) ./cmd/qdrant-sidecar
+
+.PHONY: demo
+demo: ## Show the sidecar at work on real data (ARGS=--once: end after the show)
+	go run ./cmd/qdrant-sidecar demo $(ARGS)
+
+.PHONY: test
+test: ## Run every test under the race detector
+	go test -race -count=1 -timeout 10m ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@go test -list '^Fuzz' ./... \
+	  | awk '/^Fuzz/ {found[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, found[i]; n = 0}' \
+	  | while read -r package target; do \
+	      echo "== $$package $$target"; \
+	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	    done
+
+.PHONY: smoke
+smoke: build ## Try the built binary over memory:// with the real grpcurl
+	GRPCURL='$(GRPCURL)' internal/tools/smoke $(BIN)
+
+.PHONY: generate
+generate: ## Generate gen/ from proto/
+	$(BUF) generate
+
+.PHONY: lint
+lint: lint-go lint-proto lint-mod lint-shell lint-k8s ## Check everything that needs no running: code, gen/, go.mod, scripts, manifests
+
+.PHONY: lint-go
+lint-go:
+	$(GOLANGCI_LINT) run ./...
+	@# A sleep costs a test no time in a synctest bubble, and makes it slow or flaky anywhere else.
+	@if grep -rl --include='*_test.go' 'time\.Sleep(' . | xargs -r grep -L '"testing/synctest"' | grep .; then \
+	  echo 'lint: these tests sleep outside a synctest bubble' >&2; exit 1; \
+	fi
+
+.PHONY: lint-proto
+lint-proto:
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	@rm -rf $(CACHE)/generated
+	$(BUF) generate --output $(CACHE)/generated
+	@diff -ru gen $(CACHE)/generated/gen || { echo 'lint: gen/ is stale, run make generate' >&2; exit 1; }
+
+.PHONY: lint-mod
+lint-mod:
+	go mod tidy -diff
+	cd internal/tools && go mod tidy -diff
+
+.PHONY: lint-shell
+lint-shell:
+	@for script in $(SCRIPTS); do bash -n "$$script"; done
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck $(SCRIPTS); \
+	else echo 'lint: shellcheck is not installed, scripts are only parsed'; fi
+
+.PHONY: lint-k8s
+lint-k8s: $(VENV)/.done
+	@for overlay in k8s/overlays/*/; do \
+	  echo "check $$overlay"; \
+	  $(KUSTOMIZE) build "$$overlay" | $(VENV)/bin/python internal/tools/check-manifests.py; \
+	done
+
+$(VENV)/.done:
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION)
+	@touch $@
+
+# `--format docker`: the OCI format has no place for HEALTHCHECK.
+.PHONY: image
+image: ## Build the container image IMAGE with buildah or docker
+	@if command -v buildah >/dev/null; \
+	then set -x; buildah bud --format docker --build-arg VERSION=$(VERSION) --tag $(IMAGE) .; \
+	else set -x; docker build --build-arg VERSION=$(VERSION) --tag $(IMAGE) .; fi
+
+.PHONY: image-local
+image-local: build ## The same image around the binary built here: needs buildah, but no registry
+	rm -rf $(CACHE)/image
+	install -D $(BIN) $(CACHE)/image/out/qdrant-sidecar
+	install -D -m 644 /etc/ssl/certs/ca-certificates.crt $(CACHE)/image/etc/ssl/certs/ca-certificates.crt
+	buildah bud --format docker --build-context build=$(CACHE)/image --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove what the other targets made, except gen/
+	rm -rf bin $(CACHE)
