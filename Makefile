@@ -60,8 +60,9 @@ smoke: build ## Try the built binary over memory:// with the real grpcurl
 	GRPCURL='$(GRPCURL)' internal/tools/smoke $(BIN)
 
 .PHONY: generate
-generate: ## Generate gen/ from proto/
+generate: ## Make gen/ from proto/, and docs/configuration.md from the settings
 	$(BUF) generate
+	go test ./cmd/qdrant-sidecar -run '^TestDocumentationIsFresh$$' -update
 
 .PHONY: lint
 lint: lint-go lint-proto lint-mod lint-shell lint-k8s ## Check everything that needs no running: code, gen/, go.mod, scripts, manifests
