@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+
+	"google.golang.org/grpc/grpclog"
 )
 
 // version is set by the linker.
@@ -21,6 +23,9 @@ const (
 )
 
 func main() {
+	// What grpc-go has to say it says in errors as well; its own log would put
+	// plain text between our JSON lines.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 

@@ -28,13 +28,14 @@ func (m *Method) FullName() string { return "/" + m.Service + "/" + m.Name }
 // Other stands for all methods that the table does not know.
 var Other = &Method{Service: "other", Name: "other"}
 
-// table lists the unary RPCs of Qdrant's public port by service, in the order
-// of its schema; those of no collection come last, after noCollection. It holds
-// what Qdrant 1.18 and 1.19 serve, which is more than go-client knows.
-// Qdrant's only two streams, StorageRead/ReadBytesStream and server reflection,
-// are left out on purpose.
+// noCollection stands, in the table, before the methods whose requests name no
+// collection.
 const noCollection = "-"
 
+// table lists the unary RPCs of Qdrant's public port by service, in the order
+// of its schema. It holds what Qdrant 1.18 and 1.19 serve, which is more than
+// go-client knows. Qdrant's only two streams, StorageRead/ReadBytesStream and
+// server reflection, are left out on purpose.
 var table = []struct {
 	service string
 	methods []string
