@@ -19,10 +19,6 @@ type Request struct {
 	// Message is the uncompressed request. It is borrowed: an attempt takes
 	// references of its own, so the same bytes can be sent again.
 	Message mem.BufferSlice
-	// AcceptGzip says that the caller can read gzip. Nothing is advertised to
-	// the upstream that the caller did not advertise: Qdrant compresses every
-	// answer, whatever its size, once it may.
-	AcceptGzip bool
 }
 
 // Response is what the upstream answered, OK or not. That there is one proves
@@ -36,8 +32,6 @@ type Response struct {
 	// TrailersOnly says that status and metadata came in one header block, with
 	// nothing before. Retrying callers rely on that shape, so it is kept.
 	TrailersOnly bool
-	// Gzip says that the upstream compressed its messages.
-	Gzip bool
 	// Message is the uncompressed answer; empty unless Status is OK. The
 	// receiver of the Response owns it and frees it once.
 	Message mem.BufferSlice

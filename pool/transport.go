@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
@@ -66,6 +65,7 @@ func newTransport(ctx context.Context, conn net.Conn, e *Endpoint) (*transport, 
 			grpc.MaxCallRecvMsgSize(math.MaxInt32),
 			grpc.MaxCallSendMsgSize(math.MaxInt32),
 		),
+		grpc.WithDecompressor(rawgrpc.Gunzip()), //nolint:staticcheck // see rawgrpc.Gunzip
 		grpc.WithStaticStreamWindowSize(window),
 		grpc.WithStaticConnWindowSize(window),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
@@ -133,7 +133,7 @@ func (t *transport) unary(ctx context.Context, req *Request) (*Response, error) 
 	var header, trailer metadata.MD
 	var answer rawgrpc.Message
 	err := t.cc.Invoke(ctx, req.Method, &rawgrpc.Message{Data: req.Message}, &answer,
-		grpc.Header(&header), grpc.Trailer(&trailer), accept(req))
+		grpc.Header(&header), grpc.Trailer(&trailer))
 	if err != nil {
 		answer.Free()
 		if !seen.answered.Load() {
@@ -144,7 +144,6 @@ func (t *transport) unary(ctx context.Context, req *Request) (*Response, error) 
 		Header:       forwardable(header),
 		Trailer:      forwardable(trailer),
 		TrailersOnly: header == nil,
-		Gzip:         seen.gzip.Load(),
 		Message:      answer.Data,
 		Status:       status.Convert(err),
 	}, nil
@@ -163,17 +162,18 @@ func (t *transport) unanswered(ctx context.Context, err error, seen *sightings) 
 func (t *transport) stream(ctx context.Context, req *Request) (*Stream, error) {
 	ctx, seen := watched(ctx, req)
 	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
-	cs, err := t.cc.NewStream(ctx, desc, req.Method, accept(req))
+	cs, err := t.cc.NewStream(ctx, desc, req.Method)
 	if err != nil {
 		return nil, t.unanswered(ctx, err, seen)
 	}
-	return &Stream{transport: t, cs: cs, seen: seen}, nil
+	return &Stream{transport: t, ctx: ctx, cs: cs, seen: seen}, nil
 }
 
 // Stream is a call under way, message by message. Sending and receiving may go
 // on at the same time, each from one goroutine.
 type Stream struct {
 	transport *transport
+	ctx       context.Context // the caller's; that of cs ends with the stream
 	cs        grpc.ClientStream
 	seen      *sightings
 	end       error // set before Recv returns io.EOF
@@ -191,12 +191,12 @@ func (s *Stream) CloseSend() error { return s.cs.CloseSend() }
 
 // Header waits for the upstream's first header block. trailersOnly says that it
 // was also the last one, so that there is no header to pass on.
-func (s *Stream) Header() (header h2.Fields, gzip, trailersOnly bool) {
+func (s *Stream) Header() (header h2.Fields, trailersOnly bool) {
 	md, err := s.cs.Header()
 	if err != nil || md == nil {
-		return nil, false, true
+		return nil, true
 	}
-	return forwardable(md), s.seen.gzip.Load(), false
+	return forwardable(md), false
 }
 
 // Recv waits for the next message, which the caller frees; io.EOF says that the
@@ -216,33 +216,25 @@ func (s *Stream) Recv() (mem.BufferSlice, error) {
 // message or header. Call it after Recv returned io.EOF.
 func (s *Stream) End() (*Response, error) {
 	if s.end != nil && !s.seen.answered.Load() {
-		return nil, s.transport.unanswered(s.cs.Context(), s.end, s.seen)
+		return nil, s.transport.unanswered(s.ctx, s.end, s.seen)
 	}
 	return &Response{Trailer: forwardable(s.cs.Trailer()), Status: status.Convert(s.end)}, nil
 }
 
-// hopByHop are the names that each hop's transport writes for itself.
+// hopByHop are the names that each hop's transport writes for itself. What
+// encodings the caller accepts is not among them: the upstream may use no other.
 var hopByHop = []string{
-	"content-type", "te", "user-agent", "host",
-	"grpc-accept-encoding", "grpc-encoding", "grpc-timeout", "grpc-status", "grpc-message",
+	"content-type", "te", "user-agent", "host", "grpc-encoding", "grpc-timeout", "grpc-status", "grpc-message",
 	":authority", ":method", ":path", ":scheme",
 }
 
 func forwardable(md metadata.MD) h2.Fields { return h2.FromMD(md).Without(hopByHop...) }
-
-func accept(req *Request) grpc.CallOption {
-	if req.AcceptGzip {
-		return experimental.AcceptCompressors("gzip")
-	}
-	return experimental.AcceptCompressors()
-}
 
 // sightings are what the transport saw of one attempt. grpc-go tells a stats
 // handler of each step, but no error says which of them were reached.
 type sightings struct {
 	sent     atomic.Bool // the header block was handed to the connection
 	answered atomic.Bool // the upstream's status arrived
-	gzip     atomic.Bool
 }
 
 type sightingsKey struct{}
@@ -265,11 +257,9 @@ func (witness) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	if !ok {
 		return
 	}
-	switch event := event.(type) {
+	switch event.(type) {
 	case *stats.OutHeader:
 		seen.sent.Store(true)
-	case *stats.InHeader:
-		seen.gzip.Store(event.Compression == "gzip")
 	case *stats.InTrailer:
 		seen.answered.Store(true)
 	}

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -46,21 +44,8 @@ type Call struct {
 // request returns what is sent upstream.
 func (c *Call) request() *pool.Request {
 	return &pool.Request{
-		Method:     c.FullMethod,
-		Header:     c.Header,
-		Message:    c.Message,
-		AcceptGzip: c.acceptsGzip(),
+		Method:  c.FullMethod,
+		Header:  c.Header,
+		Message: c.Message,
 	}
-}
-
-// acceptsGzip reports whether the caller advertised gzip.
-func (c *Call) acceptsGzip() bool {
-	for _, list := range c.Header.Values("grpc-accept-encoding") {
-		if slices.ContainsFunc(strings.Split(list, ","), func(name string) bool {
-			return strings.TrimSpace(name) == "gzip"
-		}) {
-			return true
-		}
-	}
-	return false
 }

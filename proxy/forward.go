@@ -38,7 +38,7 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	// returned. Waiting for it here would wait for a message that the caller
 	// need not send.
 	go sendRequests(ss, up, cancel)
-	err = returnAnswers(ctx, c, ss, up)
+	err = returnAnswers(ctx, ss, up)
 	cancel()
 	discard(up)
 	return err
@@ -80,12 +80,9 @@ func sendRequests(from grpc.ServerStream, to *pool.Stream, cancel context.Cancel
 	}
 }
 
-func returnAnswers(ctx context.Context, c *Call, to grpc.ServerStream, from *pool.Stream) error {
-	header, gzip, trailersOnly := from.Header()
+func returnAnswers(ctx context.Context, to grpc.ServerStream, from *pool.Stream) error {
+	header, trailersOnly := from.Header()
 	if !trailersOnly {
-		if err := useCompression(to.Context(), gzip && c.acceptsGzip()); err != nil {
-			return err
-		}
 		if err := to.SendHeader(header.MD()); err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
@@ -108,13 +105,4 @@ func returnAnswers(ctx context.Context, c *Call, to grpc.ServerStream, from *poo
 	}
 	to.SetTrailer(end.Trailer.MD())
 	return end.Status.Err()
-}
-
-// useCompression answers in gzip exactly when the upstream did and the caller
-// can read it; left alone, grpc-go would answer as the request came.
-func useCompression(ctx context.Context, gzip bool) error {
-	if gzip {
-		return grpc.SetSendCompressor(ctx, "gzip")
-	}
-	return grpc.SetSendCompressor(ctx, "identity")
 }

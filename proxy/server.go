@@ -63,6 +63,7 @@ func New(cfg Config) *Server {
 	s.stream = chainStream(stack, &grpc.StreamServerInfo{IsClientStream: true, IsServerStream: true}, forwardStream)
 	s.grpc = grpc.NewServer(
 		grpc.ForceServerCodecV2(rawgrpc.Codec{}),
+		grpc.RPCDecompressor(rawgrpc.Gunzip()), //nolint:staticcheck // see rawgrpc.Gunzip
 		grpc.UnknownServiceHandler(s.serveStream),
 		grpc.MaxRecvMsgSize(math.MaxInt32),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -141,9 +142,6 @@ func sendMetadata(ctx context.Context, c *Call, failed bool) error {
 	if failed {
 		// Sent apart although the status is known: that is how it came.
 		return grpc.SendHeader(ctx, r.Header.MD())
-	}
-	if err := useCompression(ctx, r.Gzip && c.acceptsGzip()); err != nil {
-		return err
 	}
 	return grpc.SetHeader(ctx, r.Header.MD())
 }

@@ -5,10 +5,17 @@ package rawgrpc
 import (
 	"fmt"
 
-	// Its registration is what makes grpc-go accept compressed messages.
-	_ "google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 )
+
+// Gunzip decodes gzip messages, for grpc.WithDecompressor and
+// grpc.RPCDecompressor. These are deprecated in favour of registering a codec,
+// but grpc-go advertises what is registered on every call of the process: Qdrant
+// would then compress every answer, and callers that never asked would pay.
+func Gunzip() grpc.Decompressor {
+	return grpc.NewGZIPDecompressor() //nolint:staticcheck // see above
+}
 
 // Message is one gRPC message as its bytes, in reference-counted buffers.
 //

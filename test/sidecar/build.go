@@ -1,0 +1,55 @@
+package sidecar
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// binary builds the program on its first use and returns its path. It is a
+// package variable because "once a test process" is its meaning.
+var binary = sync.OnceValues(func() (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	path := binaryPath()
+	build := exec.Command("go", "build", "-race", "-o", path, "./cmd/qdrant-sidecar")
+	build.Dir = root
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the sidecar: %w\n%s", err, output)
+	}
+	return path, nil
+})
+
+// binaryPath is a name of this process's own, known without state, so that Main
+// can remove what binary may have made.
+func binaryPath() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("qdrant-sidecar-test-%d", os.Getpid()), "qdrant-sidecar")
+}
+
+// moduleRoot is where go.mod is, whatever directory the test runs in.
+func moduleRoot() (string, error) {
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module root: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(mod))), nil
+}
+
+// Main runs the tests of a package, removes the binary, and fails when a
+// goroutine is left.
+func Main(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := os.RemoveAll(filepath.Dir(binaryPath())); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(code)
+	}))
+}
