@@ -175,7 +175,7 @@ func (h *hints) give(who stranger, from net.Addr) {
 		hint := [...]string{
 			unknownProtocol: "A client spoke neither gRPC nor anything known on the gRPC port.",
 			tlsClient: "A client started TLS on the plaintext gRPC port. It is probably a Qdrant SDK with TLS left on: " +
-				"give it an http:// URL, or for Java newBuilder(host, port, false).",
+				"turn it off there (an http:// URL, https=False in Python, newBuilder(host, port, false) in Java).",
 			http1Client: "A client sent an HTTP/1 request to the gRPC port. It probably wants Qdrant's REST API, " +
 				"which is on port 6333 of Qdrant itself.",
 		}[who]

@@ -34,8 +34,8 @@ func usable(inv invocation, c *config, found problems, err error) (*config, int,
 }
 
 const about = `qdrant-sidecar forwards the gRPC calls of Qdrant SDKs to Qdrant over a small,
-bounded pool of connections. Run it beside an application and give the SDK
-http://localhost:6334 as its address; nothing else changes.
+bounded pool of connections. Run it beside an application and let the SDK's gRPC
+connect to localhost:6334, without TLS; nothing else changes.
 `
 
 // printHelp prints the manual.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -142,4 +143,32 @@ func TestFullTextIndex(t *testing.T) {
 	}
 	got, _ := a.query(t, &qdrant.QueryPoints{Filter: must(qdrant.NewMatchText("s", "wor"))})
 	wantIDs(t, got, 1, 2)
+}
+
+// Without phrase matching an index knows no order of words; with what memory:// lacks, there is no index.
+func TestFullTextIndexWithoutPhrases(t *testing.T) {
+	a := newAPI(t)
+	a.create(t, 1, qdrant.Distance_Dot)
+	a.put(t, filterPoints()...)
+	index := func(params *qdrant.TextIndexParams) error {
+		params.Tokenizer = qdrant.TokenizerType_Word
+		_, err := a.CreateFieldIndex(t.Context(), &qdrant.CreateFieldIndexCollection{
+			CollectionName: "c", FieldName: "s", FieldType: qdrant.FieldType_FieldTypeText.Enum(),
+			FieldIndexParams: qdrant.NewPayloadIndexParamsText(params),
+		})
+		return err
+	}
+	if err := index(&qdrant.TextIndexParams{}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := a.query(t, &qdrant.QueryPoints{Filter: must(qdrant.NewMatchPhrase("s", "big world"))})
+	wantIDs(t, got)
+	for _, params := range []*qdrant.TextIndexParams{
+		{Stopwords: &qdrant.StopwordsSet{Languages: []string{"english"}}},
+		{Stemmer: &qdrant.StemmingAlgorithm{}},
+		{AsciiFolding: new(true)},
+	} {
+		wantStatus(t, index(params), codes.Unimplemented,
+			"memory:// does not do stemming, stop words or ASCII folding in text indexes; use a real Qdrant for it")
+	}
 }

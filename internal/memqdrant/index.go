@@ -38,6 +38,9 @@ func newIndex(in *qdrant.CreateFieldIndexCollection) (fieldIndex, error) {
 	case kind == qdrant.PayloadSchemaType_Text && params.GetTextIndexParams().GetTokenizer() == qdrant.TokenizerType_Unknown:
 		return fieldIndex{}, malformed("unknown tokenizer type")
 	}
+	if text := params.GetTextIndexParams(); text.GetStemmer() != nil || text.GetStopwords() != nil || text.GetAsciiFolding() {
+		return fieldIndex{}, unsupported("stemming, stop words or ASCII folding in text indexes")
+	}
 	return fieldIndex{key: key, dataType: dataType, params: params}, nil
 }
 

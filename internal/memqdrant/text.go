@@ -9,7 +9,7 @@ import (
 	"github.com/qdrant/go-client/qdrant"
 )
 
-// tokenizer is what a full-text index does to texts. Stemming, stop words and ASCII folding are left out.
+// tokenizer is what a full-text index does to texts. Stemming, stop words and ASCII folding are refused.
 type tokenizer struct {
 	kind           qdrant.TokenizerType
 	keepCase       bool
@@ -46,7 +46,9 @@ func (t tokenizer) matches(m *textMatch, v *qdrant.Value) bool {
 		return false
 	case m.any:
 		return slices.ContainsFunc(wanted, isStored)
-	case m.phrase && t.phrases:
+	case m.phrase && !t.phrases:
+		return false // such an index knows no order, and Qdrant finds nothing in it
+	case m.phrase:
 		for i := range stored {
 			if i+len(wanted) <= len(stored) && slices.Equal(stored[i:i+len(wanted)], wanted) {
 				return true

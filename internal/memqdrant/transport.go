@@ -50,8 +50,15 @@ func serveUnary(method grpc.MethodDesc, impl any, stream grpc.ServerStream) erro
 	return stream.SendMsg(out)
 }
 
-// unknownMethod answers methods that no service here has, as Qdrant does: a bare code.
-func unknownMethod(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "") }
+// unknownMethod answers methods that no service here has, as Qdrant does: a bare code. Those that Qdrant 1.18.3 has and
+// go-client's schema has not are no such methods.
+func unknownMethod(_ any, stream grpc.ServerStream) error {
+	switch method, _ := grpc.MethodFromServerStream(stream); method {
+	case "/qdrant.Points/CreateVectorName", "/qdrant.Points/DeleteVectorName":
+		return unsupported("changes of a collection's vector names")
+	}
+	return status.Error(codes.Unimplemented, "")
+}
 
 // request is the bytes of a message that is not decoded yet.
 type request struct{ raw []byte }

@@ -101,7 +101,8 @@ func TestAnswersWithoutAHandler(t *testing.T) {
 		{"no message", "/qdrant.Points/Upsert", nil, "13", "Missing request message."},
 		{"unknown method", "/qdrant.Points/NoSuchMethod", frame(0, nil), "12", ""},
 		{"unknown service", "/no.Such/Thing", frame(0, nil), "12", ""},
-		{"newer than the schema", "/qdrant.Points/CreateVectorName", frame(0, nil), "12", ""},
+		{"newer than the schema", "/qdrant.Points/CreateVectorName", frame(0, nil), "12",
+			"memory:// does not do changes of a collection's vector names; use a real Qdrant for it"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			resp := post(t, address, tc.method, nil, tc.body)
