@@ -1,0 +1,25 @@
+package e2e_test
+
+import (
+	"testing"
+
+	"qdrant-sidecar/test/golden"
+	"qdrant-sidecar/test/sidecar"
+)
+
+// TestRecordedCalls replays calls recorded from a real Qdrant through the
+// sidecar over its own embedded one.
+func TestRecordedCalls(t *testing.T) {
+	t.Parallel()
+	s := sidecar.Start(t, sidecar.Options{Upstream: "memory://"})
+	golden.Replay(t, newConn(t, s.GRPC))
+}
+
+// TestRecordedCallsOnQdrant replays them on a real Qdrant, directly and through
+// the sidecar.
+func TestRecordedCallsOnQdrant(t *testing.T) {
+	address := realQdrant(t)
+	t.Run("direct", func(t *testing.T) { golden.Replay(t, newConn(t, address)) })
+	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + address})
+	t.Run("through the sidecar", func(t *testing.T) { golden.Replay(t, newConn(t, s.GRPC)) })
+}
