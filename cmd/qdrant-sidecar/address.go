@@ -39,6 +39,9 @@ func (u upstream) String() string {
 // when it may hold a password.
 func parseUpstream(v string) (upstream, error) {
 	if !strings.Contains(v, "://") {
+		if strings.Contains(v, "@") {
+			return upstream{}, errors.New("needs a scheme, and must not hold a user or password")
+		}
 		return upstream{}, fmt.Errorf("needs a scheme: http://%s, or https:// for TLS", v)
 	}
 	u, err := url.Parse(v)
@@ -154,10 +157,11 @@ func (u upstream) reaches(a address) bool {
 		target = target.Unmap()
 		everywhere := host == ""
 		for _, b := range bound {
-			if b.Unmap() == target {
+			// Connecting to the unspecified address means connecting to loopback.
+			if b = b.Unmap(); b == target || target.IsUnspecified() && b.IsLoopback() {
 				return true
 			}
-			everywhere = everywhere || b.Unmap().IsUnspecified()
+			everywhere = everywhere || b.IsUnspecified()
 		}
 		if everywhere && isOurs(target) {
 			return true

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
@@ -25,6 +25,8 @@ func runDemo(ctx context.Context, inv invocation) int {
 	if !ok {
 		return code
 	}
+	// The SDK warns through the default logger of what its errors say as well.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, signals := shutdownSignals(ctx)
 	defer signals.stop()
 	s, err := start(c, newLogger(inv, c.logLevel))
@@ -59,8 +61,13 @@ func (s *sidecar) show(ctx context.Context, inv invocation, once bool) (err erro
 	if once {
 		return demo.Show(ctx, conf)
 	}
-	// Also after a show that failed or was interrupted.
-	defer func() { err = errors.Join(err, demo.Remove(context.WithoutCancel(ctx), conf)) }()
+	defer func() {
+		// Also after a show that failed or was interrupted; but then nobody needs
+		// to hear twice that Qdrant cannot be reached.
+		if removal := demo.Remove(context.WithoutCancel(ctx), conf); err == nil {
+			err = removal
+		}
+	}()
 	if err := demo.Show(ctx, conf); err != nil {
 		return err
 	}

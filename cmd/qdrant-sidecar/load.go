@@ -184,8 +184,13 @@ func readFile(name string, found *problems) map[string][]string {
 
 func parseFile(name string, raw []byte, found *problems) map[string][]string {
 	var entries map[string]yaml.Node
-	if err := yaml.Unmarshal(raw, &entries); err != nil {
-		found.add("%s is no YAML mapping from settings to values: %v.", name, err)
+	err := yaml.Unmarshal(raw, &entries)
+	if _, wrongType := errors.AsType[*yaml.TypeError](err); wrongType {
+		found.add("%s must map settings to values, a line each: pool-size: 5.", name)
+		return nil
+	}
+	if err != nil {
+		found.add("%s is not YAML: %s.", name, strings.TrimPrefix(err.Error(), "yaml: "))
 		return nil
 	}
 	file := map[string][]string{}

@@ -209,7 +209,8 @@ func (s *sidecar) serveMetrics() {
 }
 
 func (s *sidecar) serveAdmin(connections *pool.Pool) {
-	server := grpc.NewServer()
+	// Stop waits for clients that connect and say nothing, this long.
+	server := grpc.NewServer(grpc.ConnectionTimeout(time.Second))
 	adminv1.RegisterAdminServiceServer(server, &admin.Service{
 		Version:   version,
 		Commit:    commit(),
