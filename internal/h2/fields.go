@@ -63,6 +63,11 @@ func (f Fields) MD() metadata.MD {
 	return md
 }
 
+// Field returns one header field.
+func Field(name, value string) hpack.HeaderField {
+	return hpack.HeaderField{Name: name, Value: value}
+}
+
 // Has reports whether a field of that name is there, even an empty one. The
 // name is given in lower case.
 func (f Fields) Has(name string) bool {

@@ -1,0 +1,212 @@
+package h2
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc/mem"
+)
+
+const frameHeaderLen = 9
+
+// frameLocked puts the header of a frame of n bytes behind out.
+func (c *conn) frameLocked(n int, kind http2.FrameType, flags http2.Flags, stream uint32) {
+	c.out = append(c.out, byte(n>>16), byte(n>>8), byte(n), byte(kind), byte(flags))
+	c.out = binary.BigEndian.AppendUint32(c.out, stream)
+	c.queued += int64(frameHeaderLen + n)
+}
+
+func (c *conn) settingsLocked(settings ...http2.Setting) {
+	c.frameLocked(6*len(settings), http2.FrameSettings, 0, 0)
+	for _, s := range settings {
+		c.out = binary.BigEndian.AppendUint16(c.out, uint16(s.ID))
+		c.out = binary.BigEndian.AppendUint32(c.out, s.Val)
+	}
+}
+
+func (c *conn) settingsAckLocked() { c.frameLocked(0, http2.FrameSettings, http2.FlagSettingsAck, 0) }
+
+func (c *conn) pingLocked(ack bool, data [8]byte) {
+	var flags http2.Flags
+	if ack {
+		flags = http2.FlagPingAck
+	}
+	c.frameLocked(len(data), http2.FramePing, flags, 0)
+	c.out = append(c.out, data[:]...)
+}
+
+func (c *conn) windowUpdateLocked(stream uint32, n int) {
+	c.frameLocked(4, http2.FrameWindowUpdate, 0, stream)
+	c.out = binary.BigEndian.AppendUint32(c.out, uint32(n))
+}
+
+func (c *conn) resetLocked(stream uint32, code http2.ErrCode) {
+	c.frameLocked(4, http2.FrameRSTStream, 0, stream)
+	c.out = binary.BigEndian.AppendUint32(c.out, uint32(code))
+	c.weReset[c.weResetNext] = stream
+	c.weResetNext = (c.weResetNext + 1) % len(c.weReset)
+}
+
+func (c *conn) goAwayLocked(last uint32, code http2.ErrCode, debug string) {
+	c.frameLocked(8+len(debug), http2.FrameGoAway, 0, 0)
+	c.out = binary.BigEndian.AppendUint32(c.out, last)
+	c.out = binary.BigEndian.AppendUint32(c.out, uint32(code))
+	c.out = append(c.out, debug...)
+}
+
+// headersLocked compresses fields and puts them behind out, in as many frames
+// as the peer's frame size asks for. pseudo come before all others.
+func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
+	c.encoded.Reset()
+	for _, f := range pseudo {
+		_ = c.enc.WriteField(f) // a bytes.Buffer takes everything
+	}
+	for _, f := range fields {
+		_ = c.enc.WriteField(f)
+	}
+	block := c.encoded.Bytes()
+	kind, flags := http2.FrameHeaders, http2.Flags(0)
+	if end {
+		flags |= http2.FlagHeadersEndStream
+	}
+	for first := true; first || len(block) > 0; first = false {
+		n := min(len(block), c.peerMaxFrame)
+		if n == len(block) {
+			flags |= http2.FlagHeadersEndHeaders // the same bit in CONTINUATION
+		}
+		c.frameLocked(n, kind, flags, stream)
+		c.out = append(c.out, block[:n]...)
+		block = block[n:]
+		kind, flags = http2.FrameContinuation, 0
+	}
+}
+
+// dataLocked sends as much of data as windows, frame size and the queue allow,
+// and returns the rest. The last frame ends the stream if end.
+func (c *conn) dataLocked(s *Stream, data reader, end bool) reader {
+	for data.n > 0 {
+		n := min(data.n, c.peerMaxFrame, int(max(s.sendWindow, 0)), int(min(max(c.sendWindow, 0), 1<<30)), outLimit-len(c.out))
+		if n <= 0 {
+			return data
+		}
+		var flags http2.Flags
+		if end && n == data.n {
+			flags = http2.FlagDataEndStream
+		}
+		c.frameLocked(n, http2.FrameData, flags, s.id)
+		c.out = data.appendTo(c.out, n)
+		s.sendWindow -= int64(n)
+		c.sendWindow -= int64(n)
+		if flags != 0 {
+			s.sentEnd = true
+		}
+	}
+	return data
+}
+
+// endDataLocked ends the stream with an empty DATA frame, which needs no window.
+func (c *conn) endDataLocked(s *Stream) {
+	c.frameLocked(0, http2.FrameData, http2.FlagDataEndStream, s.id)
+	s.sentEnd = true
+}
+
+// reader walks over the bytes of a message. It does not own them.
+type reader struct {
+	cur  []byte
+	rest mem.BufferSlice
+	n    int
+}
+
+func newReader(data mem.BufferSlice) reader { return reader{rest: data, n: data.Len()} }
+
+// appendTo copies the next n bytes behind dst.
+func (r *reader) appendTo(dst []byte, n int) []byte {
+	r.n -= n
+	for n > 0 {
+		for len(r.cur) == 0 {
+			r.cur, r.rest = r.rest[0].ReadOnlyData(), r.rest[1:]
+		}
+		k := min(n, len(r.cur))
+		dst = append(dst, r.cur[:k]...)
+		r.cur = r.cur[k:]
+		n -= k
+	}
+	return dst
+}
+
+// WriteHeader sends a header block: the first one, or the trailers with end.
+// pseudo fields go before the others. It does not wait.
+func (s *Stream) WriteHeader(pseudo, fields Fields, end bool) error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := s.sendErrLocked(); err != nil {
+		return err
+	}
+	c.headersLocked(s.id, pseudo, fields, end)
+	if end {
+		s.sentEnd = true
+		s.doneLocked()
+	}
+	c.wakeLocked()
+	return nil
+}
+
+// Write sends data, which it does not take ownership of, and waits until flow
+// control has let all of it through or ctx ends. With end it also ends our side
+// of the stream. io.EOF says that the server has ended the call and wants no more
+// of the request.
+func (s *Stream) Write(ctx context.Context, data mem.BufferSlice, end bool) error {
+	c := s.conn
+	rest := newReader(data)
+	for {
+		c.mu.Lock()
+		if err := s.sendErrLocked(); err != nil {
+			c.mu.Unlock()
+			return err
+		}
+		rest = c.dataLocked(s, rest, end)
+		if rest.n == 0 {
+			if end && !s.sentEnd {
+				c.endDataLocked(s)
+			}
+			s.doneLocked()
+			c.wakeLocked()
+			c.mu.Unlock()
+			return nil
+		}
+		s.awaitSendLocked()
+		c.wakeLocked()
+		c.mu.Unlock()
+		select {
+		case <-s.sendable:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// awaitSendLocked has the stream signalled when something that held it back has
+// changed.
+func (s *Stream) awaitSendLocked() {
+	if !s.waitingSend {
+		s.waitingSend = true
+		s.conn.waiting = append(s.conn.waiting, s)
+	}
+}
+
+// sendErrLocked returns why nothing can be sent any more.
+func (s *Stream) sendErrLocked() error {
+	switch {
+	case s.end != nil:
+		return s.end
+	case s.sentEnd:
+		return io.ErrClosedPipe
+	case s.gotEnd && !s.conn.server:
+		return io.EOF // the server has answered without the rest of the request
+	default:
+		return nil
+	}
+}
