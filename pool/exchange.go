@@ -1,61 +1,166 @@
 package pool
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"strconv"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/internal/h2"
 )
 
-// Request is one unary call as it goes to the upstream.
+// Request is one call as it goes to the upstream.
 type Request struct {
 	// Method is the full method name, "/qdrant.Points/Query".
 	Method string
-	// Header is the caller's metadata. Fields that belong to a single hop
-	// (pseudo-headers, content-type, te, timeouts, encodings) are ignored here.
+	// Authority is what the caller sent as :authority. It is passed on without
+	// TLS; over TLS the endpoint's own address goes in its place, which is what
+	// gateways with a certificate for it route by. "" means the endpoint's, too.
+	Authority string
+	// Header are the caller's fields as they were received, without
+	// pseudo-fields. grpc-timeout is replaced by what is left of it.
 	Header h2.Fields
-	// Message is the uncompressed request. It is borrowed: an attempt takes
-	// references of its own, so the same bytes can be sent again.
-	Message mem.BufferSlice
+	// Body is a whole unary request as it is on the wire, length prefix and
+	// compression included. It is borrowed, so the same bytes can be sent again.
+	Body mem.BufferSlice
 }
 
 // Response is what the upstream answered, OK or not. That there is one proves
-// that the upstream ended the call itself.
+// that the upstream dealt with the call itself.
 type Response struct {
-	// Header holds the metadata of the first header block; empty when
-	// TrailersOnly.
+	// Header is the first header block, pseudo-fields included.
 	Header h2.Fields
-	// Trailer holds the metadata that came with the status.
-	Trailer h2.Fields
-	// TrailersOnly says that status and metadata came in one header block, with
-	// nothing before. Retrying callers rely on that shape, so it is kept.
+	// TrailersOnly says that Header was also the last one, so that it holds the
+	// status and there is no Trailer. Retrying callers rely on that shape.
 	TrailersOnly bool
-	// Message is the uncompressed answer; empty unless Status is OK. The
+	// Body is the answer as it is on the wire, as far as it was stored. The
 	// receiver of the Response owns it and frees it once.
-	Message mem.BufferSlice
-	// Status is never nil.
-	Status *status.Status
+	Body mem.BufferSlice
+	// Rest is the answer's stream when it is larger than what is stored: more
+	// is to be read from it, and the trailer after that. Otherwise nil.
+	Rest *Stream
+	// Trailer is the last header block; nil while there is a Rest.
+	Trailer h2.Fields
 }
+
+// Err returns the status of the answer as an error; nil when it is OK, and when
+// there is a Rest, whose end nobody knows yet.
+func (r *Response) Err() error {
+	if r.Rest != nil {
+		return nil
+	}
+	return statusOf(r.Header, r.Trailer, r.TrailersOnly)
+}
+
+// statusOf reads the status of an answer by the rules of gRPC over HTTP/2.
+func statusOf(header, trailer h2.Fields, trailersOnly bool) error {
+	last := trailer
+	if trailersOnly {
+		last = header
+	}
+	value := last.Get("grpc-status")
+	if value == "0" {
+		return nil
+	}
+	if value == "" {
+		return withoutStatus(header)
+	}
+	code, err := strconv.ParseUint(value, 10, 32)
+	if err != nil {
+		return status.Errorf(codes.Unknown, "malformed grpc-status %q", value)
+	}
+	return status.Error(codes.Code(code), h2.DecodeMessage(last.Get("grpc-message")))
+}
+
+// withoutStatus is gRPC's table from HTTP status to code, for answers that are
+// not gRPC's.
+func withoutStatus(header h2.Fields) error {
+	text := header.Get(":status")
+	code, ok := map[string]codes.Code{
+		"400": codes.Internal, "401": codes.Unauthenticated, "403": codes.PermissionDenied, "404": codes.Unimplemented,
+		"429": codes.Unavailable, "502": codes.Unavailable, "503": codes.Unavailable, "504": codes.Unavailable,
+	}[text]
+	if !ok {
+		code = codes.Unknown
+	}
+	number, _ := strconv.Atoi(text)
+	return status.Errorf(code, "HTTP status %s (%s) without a gRPC status", text, http.StatusText(number))
+}
+
+// Stream is a call under way, byte by byte. Sending and receiving may go on at the
+// same time, each from one goroutine.
+type Stream struct {
+	s       *h2.Stream
+	address string
+	ctx     context.Context
+	header  h2.Fields
+	only    bool
+}
+
+// Send sends bytes of the request. It does not take ownership of them and returns
+// once flow control has let them through. io.EOF means that the upstream has ended
+// the call already; [Stream.End] says how.
+func (s *Stream) Send(data mem.BufferSlice, end bool) error { return s.s.Write(s.ctx, data, end) }
+
+// SendTrailer ends the request with a header block, which gRPC clients do not do.
+func (s *Stream) SendTrailer(fields h2.Fields) error { return s.s.WriteHeader(nil, fields, true) }
+
+// Header waits for the upstream's first header block. trailersOnly says that it
+// was also the last one. The error is as of [Lease.Unary].
+func (s *Stream) Header() (header h2.Fields, trailersOnly bool, err error) {
+	s.header, s.only, err = s.s.Header(s.ctx)
+	if err != nil {
+		return nil, false, lost(s.ctx, s.address, err)
+	}
+	return s.header, s.only, nil
+}
+
+// Recv waits for bytes of the answer, which the caller frees. io.EOF says that
+// the answer has ended; any other error is as of [Lease.Unary].
+func (s *Stream) Recv() (mem.BufferSlice, error) {
+	data, err := s.s.Read(s.ctx)
+	if err != nil && !isEOF(err) {
+		return nil, lost(s.ctx, s.address, err)
+	}
+	return data, err
+}
+
+// Trailer returns the last header block, after Recv has returned io.EOF; nil when
+// there was none.
+func (s *Stream) Trailer() h2.Fields { return s.s.Trailer() }
+
+// Err returns the status of the answer as an error, after Recv has returned io.EOF.
+func (s *Stream) Err() error { return statusOf(s.header, s.s.Trailer(), s.only) }
+
+// Close ends the call: whatever the upstream still does or sends for it is of no
+// use. It must be called, and may be called at any time.
+func (s *Stream) Close() { s.s.Abort() }
 
 // LostError says that an attempt ended without an answer from the upstream:
 // the connection or the stream was lost.
 type LostError struct {
 	// Address is the upstream's.
 	Address string
-	// Sent is false when it is certain that nothing of the call left this
-	// process; true when something may have.
+	// Sent is false when it is certain that the upstream did nothing with the
+	// call; true when it may have.
 	Sent bool
-	// Cause is what the transport said; its code is the one a direct caller
-	// would have seen.
-	Cause *status.Status
+	// Code is the one that a direct caller would have seen.
+	Code codes.Code
+	// Err is what happened.
+	Err error
 }
 
 // Error says which upstream was lost and why.
 func (e *LostError) Error() string {
 	if !e.Sent {
-		return fmt.Sprintf("the call could not be sent to Qdrant at %s: %s", e.Address, e.Cause.Message())
+		return fmt.Sprintf("the call could not be sent to Qdrant at %s: %v", e.Address, e.Err)
 	}
-	return fmt.Sprintf("Qdrant at %s ended the call without an answer: %s", e.Address, e.Cause.Message())
+	return fmt.Sprintf("Qdrant at %s ended the call without an answer: %v", e.Address, e.Err)
 }
+
+// Unwrap returns what happened.
+func (e *LostError) Unwrap() error { return e.Err }

@@ -18,10 +18,10 @@ func (l *Lease) Unary(ctx context.Context, req *Request) (*Response, error) {
 	return l.transport.unary(ctx, req)
 }
 
-// Stream opens a call of any shape; req.Message is ignored. The call ends with
-// ctx, which the caller cancels when it is done. Errors are as of [Lease.Unary].
+// Stream opens a call of any shape; req.Body is ignored. ctx bounds all that is
+// done with the Stream, which the caller closes. Errors are as of [Lease.Unary].
 func (l *Lease) Stream(ctx context.Context, req *Request) (*Stream, error) {
-	return l.transport.stream(ctx, req)
+	return l.transport.open(ctx, req)
 }
 
 // Connection returns the number of the connection, from 0, for logs.

@@ -260,10 +260,10 @@ func TestOutcomes(t *testing.T) {
 		}
 		defer lease.Release()
 		unary := func(ctx context.Context, message string) (*pool.Response, error) {
-			return lease.Unary(ctx, &pool.Request{Method: "/a/b", Message: text(message)})
+			return lease.Unary(ctx, request(message))
 		}
 
-		if response, err := unary(t.Context(), "refuse"); err != nil || response.Status.Code() != codes.Unavailable || !response.TrailersOnly {
+		if response, err := unary(t.Context(), "refuse"); err != nil || status.Code(response.Err()) != codes.Unavailable || !response.TrailersOnly {
 			t.Errorf("an UNAVAILABLE answer is %+v, %v; want a Response", response, err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -273,7 +273,7 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("a cancelled call ended with %v, want the cause", err)
 		}
 		_, err = unary(t.Context(), "die")
-		if lost, ok := errors.AsType[*pool.LostError](err); !ok || !lost.Sent || lost.Cause.Code() != codes.Unavailable {
+		if lost, ok := errors.AsType[*pool.LostError](err); !ok || !lost.Sent || lost.Code != codes.Unavailable {
 			t.Errorf("a lost connection is %v, want a LostError that was sent", err)
 		}
 		_, err = unary(t.Context(), "too late")

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"encoding/binary"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/test/bufconn"
 
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/internal/rawgrpc"
 	"qdrant-sidecar/pool"
 )
@@ -107,12 +109,23 @@ func call(ctx context.Context, p *pool.Pool, message string) (string, error) {
 		return "", err
 	}
 	defer lease.Release()
-	response, err := lease.Unary(ctx, &pool.Request{Method: "/qdrant.Points/Query", Message: text(message)})
+	response, err := lease.Unary(ctx, request(message))
 	if err != nil {
 		return "", err
 	}
-	defer response.Message.Free()
-	return string(response.Message.Materialize()), response.Status.Err()
+	defer response.Body.Free()
+	body := response.Body.Materialize()
+	return string(body[min(len(body), 5):]), response.Err()
+}
+
+// request is a call of a method with a message, as it is on the wire.
+func request(message string) *pool.Request {
+	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
+	return &pool.Request{
+		Method: "/qdrant.Points/Query",
+		Header: h2.Fields{h2.Field("content-type", "application/grpc"), h2.Field("te", "trailers")},
+		Body:   mem.BufferSlice{mem.SliceBuffer(prefix), mem.SliceBuffer(message)},
+	}
 }
 
 func echo(_ context.Context, request string) (string, error) { return request, nil }

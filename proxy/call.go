@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -16,6 +17,8 @@ import (
 type Call struct {
 	// FullMethod is the path as the caller sent it, "/qdrant.Points/Query".
 	FullMethod string
+	// Authority is what the caller took us for, ":authority".
+	Authority string
 	// Method is its entry in the table, [method.Other] when it has none.
 	Method *method.Method
 	// Collection is the one the request names; "" when it names none, and for
@@ -25,9 +28,9 @@ type Call struct {
 	Peer string
 	// Header is the caller's metadata, to which layers may add.
 	Header h2.Fields
-	// Message is the request of a unary call, borrowed from the listener for
-	// the time of the call; nil for streams.
-	Message mem.BufferSlice
+	// Body is the request of a unary call as it is on the wire, length prefix
+	// included; nil for streams.
+	Body mem.BufferSlice
 	// Started is when the call arrived.
 	Started time.Time
 
@@ -39,13 +42,36 @@ type Call struct {
 
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
+	// caller is where the answer goes.
+	caller *h2.Stream
+	// answering is set once a header of the answer has been sent.
+	answering bool
+}
+
+// newCall makes the record of a call that has arrived, and the context that
+// ends with its deadline, its caller, or parent.
+func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call, context.Context, context.CancelFunc) {
+	c := &Call{
+		FullMethod: header.Get(":path"),
+		Authority:  header.Get(":authority"),
+		Header:     header.Regular(),
+		Peer:       caller.RemoteAddr().String(),
+		Started:    caller.Arrived(),
+		caller:     caller,
+	}
+	var ctx context.Context
+	var cancel context.CancelFunc
+	// Like Qdrant, we take a malformed timeout for none.
+	if timeout, ok := h2.DecodeTimeout(c.Header.Get("grpc-timeout")); ok {
+		ctx, cancel = context.WithDeadline(parent, c.Started.Add(timeout))
+	} else {
+		ctx, cancel = context.WithCancel(parent)
+	}
+	caller.OnEnd(cancel)
+	return c, ctx, cancel
 }
 
 // request returns what is sent upstream.
 func (c *Call) request() *pool.Request {
-	return &pool.Request{
-		Method:  c.FullMethod,
-		Header:  c.Header,
-		Message: c.Message,
-	}
+	return &pool.Request{Method: c.FullMethod, Authority: c.Authority, Header: c.Header, Body: c.Body}
 }

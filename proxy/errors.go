@@ -48,7 +48,7 @@ func judge(cause error) verdict {
 			return verdict{codes.Unavailable, NoHealthyUpstream, lost.Error()}
 		}
 		// The code is the one a direct caller would have seen.
-		return verdict{lost.Cause.Code(), UpstreamLost, lost.Error()}
+		return verdict{lost.Code, UpstreamLost, lost.Error()}
 	}
 	switch {
 	case errors.Is(cause, context.DeadlineExceeded):

@@ -6,13 +6,14 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 
-	"qdrant-sidecar/internal/rawgrpc"
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 )
 
 // forwardUnary makes one attempt of a unary call. An answer that is not OK is
-// an error here, and its metadata stays with the call.
+// an error here, and the answer itself stays with the call.
 func forwardUnary(ctx context.Context, req any) (any, error) {
 	c := req.(*Call)
 	response, err := c.lease.Unary(ctx, c.request())
@@ -20,89 +21,121 @@ func forwardUnary(ctx context.Context, req any) (any, error) {
 		return nil, err
 	}
 	c.Response = response
-	return c, response.Status.Err()
+	if response.Rest != nil {
+		// Larger than what is stored: it goes to the caller while the connection
+		// is held, and cannot be taken back.
+		return c, c.passOn(ctx, response)
+	}
+	return c, response.Err()
 }
 
-// forwardStream passes the messages of a call both ways, one by one, until the
+// passOn sends an answer whose end has not come yet.
+func (c *Call) passOn(ctx context.Context, response *pool.Response) error {
+	defer response.Rest.Close()
+	c.answering = true
+	err := c.caller.WriteHeader(nil, response.Header, false)
+	if err == nil {
+		err = c.caller.Write(ctx, response.Body, false)
+	}
+	response.Body.Free()
+	if err != nil {
+		return gone(ctx, err)
+	}
+	return copyAnswer(ctx, c, response.Rest)
+}
+
+// forwardStream passes the bytes of a call both ways as they come, until the
 // upstream has ended it.
 func forwardStream(srv any, ss grpc.ServerStream) error {
-	c := srv.(*Call)
-	// When this returns for whatever reason, the upstream stops working too.
-	ctx, cancel := context.WithCancel(ss.Context())
-	defer cancel()
+	c, ctx := srv.(*Call), ss.Context()
 	up, err := c.lease.Stream(ctx, c.request())
 	if err != nil {
 		return err
 	}
-	// It ends with the stream: grpc-go fails RecvMsg once this function has
-	// returned. Waiting for it here would wait for a message that the caller
-	// need not send.
-	go sendRequests(ss, up, cancel)
-	err = returnAnswers(ctx, ss, up)
-	cancel()
-	discard(up)
-	return err
+	defer up.Close()
+	// It ends with either stream, and both end when the call does. Waiting for it
+	// here would wait for a request that the caller need not finish.
+	c.Body.Ref() // for as long as the goroutine sends it
+	go copyRequest(ctx, c.caller, c.Body, up)
+	header, trailersOnly, err := up.Header()
+	if err != nil {
+		return err
+	}
+	c.answering = true
+	if err := c.caller.WriteHeader(nil, header, trailersOnly); err != nil {
+		return gone(ctx, err)
+	}
+	if trailersOnly {
+		return up.Err()
+	}
+	return copyAnswer(ctx, c, up)
 }
 
-// discard frees the answers that the caller did not wait for.
-func discard(from *pool.Stream) {
-	for {
-		data, err := from.Recv()
+// copyRequest sends what was read already, and then what the caller sends.
+func copyRequest(ctx context.Context, from *h2.Stream, first mem.BufferSlice, to *pool.Stream) {
+	if len(first) > 0 {
+		err := to.Send(first, false)
+		first.Free()
 		if err != nil {
 			return
 		}
-		data.Free()
 	}
-}
-
-func sendRequests(from grpc.ServerStream, to *pool.Stream, cancel context.CancelFunc) {
 	for {
-		var msg rawgrpc.Message
-		err := from.RecvMsg(&msg)
+		data, err := from.Read(ctx)
 		if errors.Is(err, io.EOF) {
-			err = to.CloseSend()
-			if err == nil {
-				return
+			if trailer := from.Trailer(); trailer != nil {
+				_ = to.SendTrailer(trailer)
+			} else {
+				_ = to.Send(nil, true)
 			}
+			return
 		}
 		if err == nil {
-			err = to.Send(msg.Data)
-			msg.Free()
+			err = to.Send(data, false)
+			data.Free()
 		}
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF):
-			return // the upstream is done with the call; the answers tell how
-		default:
-			cancel() // the caller is gone
+		if err != nil {
+			// The caller is gone, or the upstream is done: whoever reads the
+			// answers learns it, too.
 			return
 		}
 	}
 }
 
-func returnAnswers(ctx context.Context, to grpc.ServerStream, from *pool.Stream) error {
-	header, trailersOnly := from.Header()
-	if !trailersOnly {
-		if err := to.SendHeader(header.MD()); err != nil {
-			return errors.Join(context.Cause(ctx), err)
-		}
-	}
+// copyAnswer sends the rest of an answer whose header is sent.
+func copyAnswer(ctx context.Context, c *Call, from *pool.Stream) error {
 	for {
 		data, err := from.Recv()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		msg := rawgrpc.Message{Data: data}
-		err = to.SendMsg(&msg)
-		msg.Free()
 		if err != nil {
-			return errors.Join(context.Cause(ctx), err)
+			return err
+		}
+		err = c.caller.Write(ctx, data, false)
+		data.Free()
+		if err != nil {
+			return gone(ctx, err)
 		}
 	}
-	end, err := from.End()
-	if err != nil {
-		return err
+	if err := c.finish(ctx, from.Trailer()); err != nil {
+		return gone(ctx, err)
 	}
-	to.SetTrailer(end.Trailer.MD())
-	return end.Status.Err()
+	return from.Err()
+}
+
+// finish ends an answer with its trailer, or, where the upstream sent none, without.
+func (c *Call) finish(ctx context.Context, trailer h2.Fields) error {
+	if trailer == nil {
+		return c.caller.Write(ctx, nil, true)
+	}
+	return c.caller.WriteHeader(nil, trailer, true)
+}
+
+// gone says that the caller cannot be answered any more.
+func gone(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return errors.Join(context.Canceled, err)
 }

@@ -31,13 +31,13 @@ func newFailureLog(log *slog.Logger) failureLog {
 
 // logFailure tells of a call that the caller saw fail: as a warning when the
 // sidecar failed it, otherwise as information. Callers that went away are no
-// failure. Messages of the upstream are not logged: they can hold user data.
+// failure; they are told of for debugging only, like calls that went well. Messages of the upstream are not logged: they can hold user data.
 func (s *Server) logFailure(ctx context.Context, c *Call, err error) error {
-	if err == nil || c.Reason == Cancelled {
-		return err
-	}
-	level := slog.LevelInfo
-	if c.Reason != "" {
+	level, text := slog.LevelInfo, "call failed"
+	switch {
+	case err == nil || c.Reason == Cancelled:
+		level, text = slog.LevelDebug, "call ended"
+	case c.Reason != "":
 		level = slog.LevelWarn
 	}
 	if !s.log.Enabled(ctx, level) {
@@ -65,7 +65,7 @@ func (s *Server) logFailure(ctx context.Context, c *Call, err error) error {
 	if omitted := s.failures.omitted.Swap(0); omitted > 0 {
 		attrs = append(attrs, slog.Int64("lines_omitted", omitted))
 	}
-	s.failures.log.LogAttrs(ctx, level, "call failed", attrs...)
+	s.failures.log.LogAttrs(ctx, level, text, attrs...)
 	return err
 }
 

@@ -5,32 +5,29 @@ package proxy
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"qdrant-sidecar/internal/h2"
-	"qdrant-sidecar/internal/rawgrpc"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
 )
 
-// window is the flow-control window towards a caller, of a stream and of a
-// connection: what Qdrant itself announces.
-const window = 1 << 20
-
-// streamWorkers keep their grown stacks between calls; a goroutine made for a
-// call would grow its own each time. More calls than workers are no problem.
-const streamWorkers = 64
+// maxStored is how much of a unary request is stored, so that it can be sent
+// again. A larger one is passed on as it comes, and sent once.
+const maxStored = 4 << 20
 
 // Config is what a Server is made of.
 type Config struct {
@@ -50,127 +47,161 @@ type Server struct {
 	log      *slog.Logger
 	failures failureLog
 	metrics  *metrics
-	grpc     *grpc.Server
+	h2       *h2.Server
+	calls    context.Context // of all calls; ends when the last ones are cut
+	cutCalls context.CancelCauseFunc
+	unary    []grpc.UnaryHandler // by method.Index
 	stream   grpc.StreamHandler
 	draining atomic.Bool
+
+	mu        sync.Mutex
+	listeners []net.Listener
 }
 
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
 	s := &Server{pool: cfg.Pool, apiKey: cfg.APIKey, log: cfg.Logger, failures: newFailureLog(cfg.Logger)}
 	s.metrics = newMetrics(cfg.Version, cfg.Pool)
+	s.calls, s.cutCalls = context.WithCancelCause(context.Background())
+	// A chain for each known method, composed once.
 	stack := s.stack()
+	for m := range method.All() {
+		s.unary = append(s.unary, chainUnary(stack, &grpc.UnaryServerInfo{FullMethod: m.FullName()}, forwardUnary))
+	}
 	s.stream = chainStream(stack, &grpc.StreamServerInfo{IsClientStream: true, IsServerStream: true}, forwardStream)
-	s.grpc = grpc.NewServer(
-		grpc.ForceServerCodecV2(rawgrpc.Codec{}),
-		grpc.RPCDecompressor(rawgrpc.Gunzip()), //nolint:staticcheck // see rawgrpc.Gunzip
-		grpc.UnknownServiceHandler(s.serveStream),
-		grpc.MaxRecvMsgSize(math.MaxInt32),
-		grpc.MaxSendMsgSize(math.MaxInt32),
-		grpc.StaticStreamWindowSize(window),
-		grpc.StaticConnWindowSize(window),
-		grpc.NumStreamWorkers(streamWorkers),
-		// SDKs ping idle connections every few seconds. Qdrant never minds, so
-		// neither do we: no realistic client pings twice in a millisecond.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-			MinTime: time.Millisecond, PermitWithoutStream: true,
-		}),
-	)
-	s.registerUnary(stack)
+	s.h2 = h2.NewServer(h2.ServerConfig{Whole: stored, Handle: s.handle})
 	return s
 }
 
-// registerUnary gives every known method a chain of its own, composed once.
-func (s *Server) registerUnary(stack []interceptors) {
-	services := map[string]*grpc.ServiceDesc{}
-	for m := range method.All() {
-		if m == method.Other {
-			continue
-		}
-		desc := services[m.Service]
-		if desc == nil {
-			desc = &grpc.ServiceDesc{ServiceName: m.Service}
-			services[m.Service] = desc
-		}
-		chain := chainUnary(stack, &grpc.UnaryServerInfo{FullMethod: m.FullName()}, forwardUnary)
-		desc.Methods = append(desc.Methods, grpc.MethodDesc{
-			MethodName: m.Name,
-			Handler: func(_ any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-				return serveUnary(ctx, m.FullName(), receive, chain)
-			},
-		})
+// stored has the requests of unary methods stored before they are handled.
+func stored(header h2.Fields) int {
+	if method.Lookup(header.Get(":path")) == method.Other {
+		return 0
 	}
-	for _, desc := range services {
-		s.grpc.RegisterService(desc, nil)
-	}
+	return maxStored
 }
 
-// serveUnary receives a unary call from grpc-go, and gives its answer back.
-func serveUnary(ctx context.Context, fullMethod string, receive func(any) error, chain grpc.UnaryHandler) (any, error) {
-	var request rawgrpc.Message
-	// Also when receiving fails: a caller may go away after the message and
-	// before the end of it.
-	defer request.Free()
-	if err := receive(&request); err != nil {
-		return nil, err
-	}
-	c := newCall(ctx, fullMethod)
-	c.Message = request.Data
-	_, err := chain(ctx, c)
-	if c.Response == nil {
-		return nil, err
-	}
-	if sendErr := sendMetadata(ctx, c, err != nil); sendErr != nil {
-		c.Response.Message.Free()
-		return nil, sendErr
-	}
+// handle serves one call.
+func (s *Server) handle(caller *h2.Stream) {
+	header, _, err := caller.Header(context.Background())
 	if err != nil {
-		return nil, err
+		return
 	}
-	return &rawgrpc.Reply{Data: c.Response.Message}, nil
+	c, ctx, cancel := newCall(s.calls, caller, header)
+	defer cancel()
+	m := method.Lookup(c.FullMethod)
+	unary := m != method.Other
+	if unary {
+		body, whole, err := caller.ReadWhole(ctx, maxStored)
+		if err != nil {
+			return // the caller went away before its request was there
+		}
+		defer body.Free()
+		c.Body = body
+		unary = whole
+	}
+	if unary {
+		_, err = s.unary[m.Index](ctx, c)
+	} else {
+		err = s.stream(c, callStream{ctx})
+	}
+	s.answer(ctx, c, err)
 }
 
-// sendMetadata passes header and trailer on in the shape they came in.
-func sendMetadata(ctx context.Context, c *Call, failed bool) error {
+// answer gives the caller what it has not been given yet.
+func (s *Server) answer(ctx context.Context, c *Call, err error) {
 	r := c.Response
-	if err := grpc.SetTrailer(ctx, r.Trailer.MD()); err != nil {
-		return err
+	switch {
+	case c.Reason == "" && c.answering:
+		// The answer went out as it came.
+	case c.Reason == "" && r != nil:
+		// Whether it is OK or not, it is the upstream's word.
+		sendErr := c.caller.WriteHeader(nil, r.Header, r.TrailersOnly)
+		if sendErr == nil && !r.TrailersOnly {
+			if sendErr = c.caller.Write(ctx, r.Body, false); sendErr == nil {
+				_ = c.finish(ctx, r.Trailer)
+			}
+		}
+		r.Body.Free()
+	default:
+		if r != nil && r.Rest == nil {
+			r.Body.Free()
+		}
+		_ = c.caller.WriteHeader(nil, ownAnswer(err, c.answering), true)
 	}
-	if r.TrailersOnly {
-		return nil
-	}
-	if failed {
-		// Sent apart although the status is known: that is how it came.
-		return grpc.SendHeader(ctx, r.Header.MD())
-	}
-	return grpc.SetHeader(ctx, r.Header.MD())
 }
 
-// serveStream receives a call of a method that is not known to be unary.
-func (s *Server) serveStream(_ any, ss grpc.ServerStream) error {
-	fullMethod, _ := grpc.MethodFromServerStream(ss)
-	return s.stream(newCall(ss.Context(), fullMethod), ss)
+// ownAnswer is the header block that tells the caller an error of ours: the
+// whole answer, or the end of one that had begun.
+func ownAnswer(err error, begun bool) h2.Fields {
+	st := status.Convert(err)
+	fields := h2.Fields{
+		{Name: "grpc-status", Value: strconv.Itoa(int(st.Code()))},
+		{Name: "grpc-message", Value: h2.EncodeMessage(st.Message())},
+	}
+	if details, err := proto.Marshal(st.Proto()); err == nil && len(st.Proto().GetDetails()) > 0 {
+		fields = append(fields, h2.Field("grpc-status-details-bin", base64.RawStdEncoding.EncodeToString(details)))
+	}
+	if begun {
+		return fields
+	}
+	return append(h2.Fields{
+		{Name: ":status", Value: "200"},
+		{Name: "content-type", Value: "application/grpc"},
+	}, fields...)
 }
 
-func newCall(ctx context.Context, fullMethod string) *Call {
-	c := &Call{FullMethod: fullMethod, Started: time.Now()}
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		c.Header = h2.FromMD(md)
-	}
-	if p, ok := peer.FromContext(ctx); ok {
-		c.Peer = p.Addr.String()
-	}
-	return c
-}
+// callStream is what the interceptors of a stream get as its grpc.ServerStream:
+// its context. Messages are not parsed, so there are none to send or receive.
+type callStream struct{ ctx context.Context }
+
+func (s callStream) Context() context.Context   { return s.ctx }
+func (callStream) SetHeader(metadata.MD) error  { return errors.ErrUnsupported }
+func (callStream) SendHeader(metadata.MD) error { return errors.ErrUnsupported }
+func (callStream) SetTrailer(metadata.MD)       {}
+func (callStream) SendMsg(any) error            { return errors.ErrUnsupported }
+func (callStream) RecvMsg(any) error            { return errors.ErrUnsupported }
 
 // Serve takes calls from lis until the Server is drained; it returns nil then.
 // It may be called for several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	err := s.grpc.Serve(&plaintextListener{Listener: lis, hints: newHints(s.log)})
-	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		return fmt.Errorf("serving %s: %w", lis.Addr(), err)
+	lis = &plaintextListener{Listener: lis, hints: newHints(s.log)}
+	s.mu.Lock()
+	s.listeners = append(s.listeners, lis)
+	s.mu.Unlock()
+	for {
+		conn, err := lis.Accept()
+		if err == nil {
+			go s.h2.ServeConn(conn)
+			continue
+		}
+		if s.draining.Load() {
+			return nil
+		}
+		if !isTemporary(err) {
+			return fmt.Errorf("serving %s: %w", lis.Addr(), err)
+		}
+		// Out of file descriptors, for instance: it passes when calls end.
+		s.log.Warn("cannot accept a connection", "error", err)
+		pause := time.NewTimer(acceptPause)
+		select {
+		case <-pause.C:
+		case <-s.calls.Done():
+			pause.Stop()
+			return nil
+		}
 	}
-	return nil
+}
+
+// acceptPause is how long accepting rests after a failure that may pass.
+const acceptPause = 50 * time.Millisecond
+
+func isTemporary(err error) bool {
+	temporary, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && temporary.Temporary()
 }
 
 // Drain stops taking calls, tells callers to go elsewhere (GOAWAY), and returns
@@ -178,20 +209,31 @@ func (s *Server) Serve(lis net.Listener) error {
 // their number is returned.
 func (s *Server) Drain(ctx context.Context) (cut int) {
 	s.draining.Store(true)
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		s.grpc.GracefulStop()
-	}()
+	s.mu.Lock()
+	for _, lis := range s.listeners {
+		_ = lis.Close()
+	}
+	s.mu.Unlock()
+	drained := s.h2.Drain()
 	select {
 	case <-drained:
 	case <-ctx.Done():
 		cut = s.InFlight()
-		s.grpc.Stop()
-		<-drained
+		s.cutCalls(pool.ErrClosed)
+		// What is cut is told so, if it listens.
+		last := time.NewTimer(farewell)
+		defer last.Stop()
+		select {
+		case <-drained:
+		case <-last.C:
+		}
 	}
+	s.h2.Close()
 	return cut
 }
+
+// farewell is how long callers that are cut have to take the answer that says so.
+const farewell = 250 * time.Millisecond
 
 // Ready returns nil when calls can be served, and otherwise why not.
 func (s *Server) Ready() error {

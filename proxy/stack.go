@@ -48,7 +48,7 @@ func (s *Server) recover() interceptors {
 
 func identify(_ context.Context, c *Call) error {
 	c.Method = method.Lookup(c.FullMethod)
-	c.Collection = c.Method.CollectionOf(c.Message)
+	c.Collection = c.Method.CollectionOf(c.Body)
 	return nil
 }
 

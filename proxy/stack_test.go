@@ -37,7 +37,7 @@ func newServer(t *testing.T) (*Server, *bytes.Buffer) {
 	})
 	t.Cleanup(p.Close)
 	s := New(Config{Pool: p, APIKey: "hush", Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	t.Cleanup(s.grpc.Stop)
+	t.Cleanup(s.h2.Close)
 	return s, &log
 }
 
@@ -56,7 +56,7 @@ func outer(s *Server, call func() error) func(*Call) error {
 
 func TestVerdicts(t *testing.T) {
 	lost := func(sent bool, code codes.Code) error {
-		return &pool.LostError{Address: "q:1", Sent: sent, Cause: status.New(code, "stream reset")}
+		return &pool.LostError{Address: "q:1", Sent: sent, Code: code, Err: errors.New("stream reset")}
 	}
 	for _, test := range []struct {
 		cause   error
@@ -156,7 +156,7 @@ func own(problems []promlint.Problem) []string {
 }
 
 func TestIdentify(t *testing.T) {
-	c := &Call{FullMethod: "/qdrant.Points/Count", Message: mem.BufferSlice{mem.SliceBuffer("\x0a\x04docs")}}
+	c := &Call{FullMethod: "/qdrant.Points/Count", Body: mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")}}
 	if err := identify(t.Context(), c); err != nil || c.Method != method.Lookup("/qdrant.Points/Count") || c.Collection != "docs" {
 		t.Errorf("%+v, %v", c, err)
 	}

@@ -49,9 +49,6 @@ func New() *Server {
 		grpc.InitialConnWindowSize(window),
 		// Qdrant never punishes pings, whatever their rate and whether or not a call is running.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true}),
-		// Answers are never compressed, although Qdrant's are for clients that accept gzip: the codec would have to be
-		// registered, and grpc-go would then advertise it for every client of the process, the sidecar's included.
-		grpc.RPCDecompressor(grpc.NewGZIPDecompressor()), //nolint:staticcheck // the other way is registering
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(protocodec.Name)}),
 		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.WaitForHandlers(true), // so that nothing of a server runs once Stop has returned

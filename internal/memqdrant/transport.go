@@ -1,6 +1,7 @@
 package memqdrant
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/gzip" // also registers the compressor
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -43,11 +45,24 @@ func serveUnary(method grpc.MethodDesc, impl any, stream grpc.ServerStream) erro
 	} else if err != nil {
 		return err
 	}
+	if err := compress(stream.Context()); err != nil {
+		return err
+	}
 	out, err := method.Handler(impl, stream.Context(), in.decode, nil)
 	if err != nil {
 		return err
 	}
 	return stream.SendMsg(out)
+}
+
+// compress has the answer compressed exactly when the client's grpc-accept-encoding names gzip. grpc-go alone would
+// mirror the encoding of the request instead.
+func compress(ctx context.Context) error {
+	name := encoding.Identity
+	if accepted, err := grpc.ClientSupportedCompressors(ctx); err == nil && slices.Contains(accepted, gzip.Name) {
+		name = gzip.Name
+	}
+	return grpc.SetSendCompressor(ctx, name)
 }
 
 // unknownMethod answers methods that no service here has, as Qdrant does: a bare code. Those that Qdrant 1.18.3 has and

@@ -57,13 +57,14 @@ func TestCompression(t *testing.T) {
 	z := gzip.NewWriter(&packed)
 	z.Close() // an empty message
 	for _, tc := range []struct {
-		name, accepts, sends string
+		name, accepts, sends, want string
 	}{
-		{"nothing said", "", ""},
-		{"gzip accepted", "gzip", ""},
-		{"only others accepted", "identity,deflate", ""},
-		{"gzip sent, not accepted", "", "gzip"},
-		{"both", "gzip", "gzip"},
+		{"nothing said", "", "", ""},
+		{"gzip accepted", "gzip", "", "gzip"},
+		{"gzip in a list", "identity,deflate,gzip", "", "gzip"},
+		{"only others accepted", "identity,deflate", "", ""},
+		{"gzip sent, not accepted", "", "gzip", ""},
+		{"both", "gzip", "gzip", "gzip"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			header := map[string]string{}
@@ -80,8 +81,12 @@ func TestCompression(t *testing.T) {
 			if err != nil || len(body) < 5 {
 				t.Fatalf("got body %q, %v", body, err)
 			}
-			if encoding := resp.Header.Get("Grpc-Encoding"); encoding != "" && encoding != "identity" || body[0] != 0 {
-				t.Errorf("got encoding %q, flag %d; want a plain answer", encoding, body[0])
+			encoding := resp.Header.Get("Grpc-Encoding")
+			if encoding == "identity" {
+				encoding = ""
+			}
+			if compressed := body[0] == 1; encoding != tc.want || compressed != (tc.want == "gzip") {
+				t.Errorf("got encoding %q, compressed %t; want %q", encoding, compressed, tc.want)
 			}
 			if got := resp.Trailer.Get("Grpc-Status"); got != "0" {
 				t.Errorf("got status %s", got)

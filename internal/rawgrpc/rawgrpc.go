@@ -1,21 +1,12 @@
-// Package rawgrpc lets grpc-go carry messages that nobody parses. Both ends of
-// the proxy use it as long as they stand on grpc-go's transports.
+// Package rawgrpc lets grpc-go carry messages that nobody parses: tests use it
+// for clients and upstreams that deal in bytes.
 package rawgrpc
 
 import (
 	"fmt"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 )
-
-// Gunzip decodes gzip messages, for grpc.WithDecompressor and
-// grpc.RPCDecompressor. These are deprecated in favour of registering a codec,
-// but grpc-go advertises what is registered on every call of the process: Qdrant
-// would then compress every answer, and callers that never asked would pay.
-func Gunzip() grpc.Decompressor {
-	return grpc.NewGZIPDecompressor() //nolint:staticcheck // see above
-}
 
 // Message is one gRPC message as its bytes, in reference-counted buffers.
 //

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"encoding/binary"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/mem"
@@ -12,19 +13,36 @@ import (
 const maxNesting = protowire.DefaultRecursionLimit
 
 // CollectionOf returns the name of the collection that a request of this method
-// is for, read from its undecoded bytes; "" when there is none. As in every
-// decoder the last occurrence of the field wins. A malformed message has no
-// collection; saying so to the caller is the upstream's business.
-func (m *Method) CollectionOf(msg mem.BufferSlice) string {
+// is for, read from its body as it is on the wire; "" when there is none. As in
+// every decoder the last occurrence of the field wins. A malformed message has no
+// collection, and neither has a compressed or incomplete one; saying so to the
+// caller is the upstream's business.
+func (m *Method) CollectionOf(body mem.BufferSlice) string {
 	if !m.Collection {
 		return ""
 	}
-	return firstString(msg)
+	s := scanner{rest: body, left: prefixLen}
+	var prefix [prefixLen]byte
+	for i := range prefix {
+		if s.atEnd() {
+			return ""
+		}
+		prefix[i] = s.within(1)[0]
+	}
+	size := int(binary.BigEndian.Uint32(prefix[1:]))
+	if prefix[0] != 0 || size > body.Len()-prefixLen {
+		return ""
+	}
+	s.left = size
+	return s.firstString()
 }
 
+// prefixLen is the length of what gRPC puts before a message: a flag for
+// compression, and the length.
+const prefixLen = 5
+
 // firstString returns the value of string field 1 of a message.
-func firstString(msg mem.BufferSlice) string {
-	s := scanner{rest: msg}
+func (s *scanner) firstString() string {
 	var name []byte
 	for !s.atEnd() {
 		field, kind := s.tag()
@@ -48,17 +66,24 @@ func firstString(msg mem.BufferSlice) string {
 type scanner struct {
 	rest      mem.BufferSlice // the buffers after cur
 	cur       []byte
+	left      int // bytes of the message that are not read yet
 	malformed bool
 }
 
 // atEnd reports whether all bytes are read, and moves on to the next buffer
 // that has any.
 func (s *scanner) atEnd() bool {
-	for len(s.cur) == 0 && len(s.rest) > 0 {
+	for s.left > 0 && len(s.cur) == 0 && len(s.rest) > 0 {
 		s.cur, s.rest = s.rest[0].ReadOnlyData(), s.rest[1:]
 	}
-	return len(s.cur) == 0
+	return s.left == 0 || len(s.cur) == 0
 }
+
+// here returns the bytes of the current buffer that belong to the message.
+func (s *scanner) here() []byte { return s.cur[:min(len(s.cur), s.left)] }
+
+// advance passes over n bytes of the current buffer.
+func (s *scanner) advance(n int) { s.cur, s.left = s.cur[n:], s.left-n }
 
 func (s *scanner) varint() uint64 {
 	var v uint64
@@ -67,7 +92,7 @@ func (s *scanner) varint() uint64 {
 			break
 		}
 		b := s.cur[0]
-		s.cur = s.cur[1:]
+		s.advance(1)
 		if i == 9 && b > 1 {
 			break // more than 64 bits
 		}
@@ -92,12 +117,12 @@ func (s *scanner) tag() (protowire.Number, protowire.Type) {
 // message does unless they lie across buffers: then they are a copy.
 func (s *scanner) bytes() []byte {
 	n := s.varint()
-	if s.malformed || s.atEnd() || n <= uint64(len(s.cur)) {
+	if s.malformed || s.atEnd() || n <= uint64(len(s.here())) {
 		return s.within(n)
 	}
 	var joined []byte
 	for n > 0 && !s.atEnd() {
-		part := s.within(min(n, uint64(len(s.cur))))
+		part := s.within(min(n, uint64(len(s.here()))))
 		joined = append(joined, part...)
 		n -= uint64(len(part))
 	}
@@ -107,19 +132,19 @@ func (s *scanner) bytes() []byte {
 
 // within reads n bytes of the current buffer.
 func (s *scanner) within(n uint64) []byte {
-	if n > uint64(len(s.cur)) {
+	if n > uint64(len(s.here())) {
 		s.malformed = true
 		return nil
 	}
 	part := s.cur[:n]
-	s.cur = s.cur[n:]
+	s.advance(int(n))
 	return part
 }
 
 func (s *scanner) discard(n uint64) {
 	for n > 0 && !s.atEnd() {
-		step := min(n, uint64(len(s.cur)))
-		s.cur = s.cur[step:]
+		step := min(n, uint64(len(s.here())))
+		s.advance(int(step))
 		n -= step
 	}
 	if n > 0 {

@@ -2,6 +2,7 @@ package method_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -15,8 +16,9 @@ import (
 
 var exists = method.Lookup("/qdrant.Collections/CollectionExists")
 
-// slices cuts a message into buffers of n bytes.
+// cut prefixes a message and cuts it into buffers of n bytes.
 func cut(msg []byte, n int) mem.BufferSlice {
+	msg = append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(msg))), msg...)
 	var s mem.BufferSlice
 	for part := range slices.Chunk(msg, n) {
 		s = append(s, mem.SliceBuffer(part))
@@ -59,6 +61,20 @@ func TestCollectionOf(t *testing.T) {
 				}
 			}
 		})
+	}
+	whole := cut(name("docs"), 100)[0].ReadOnlyData()
+	for about, body := range map[string][]byte{
+		"nothing":        nil,
+		"half a prefix":  whole[:3],
+		"half a message": whole[:8],
+		"compressed":     append([]byte{1}, whole[1:]...),
+	} {
+		if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(body)}); got != "" {
+			t.Errorf("%s has the collection %q", about, got)
+		}
+	}
+	if got := exists.CollectionOf(append(cut(name("first"), 3), cut(name("second"), 3)...)); got != "first" {
+		t.Errorf("of two messages the collection is %q, want that of the first", got)
 	}
 	if got := method.Lookup("/qdrant.Snapshots/DeleteFull").CollectionOf(cut(name("a snapshot"), 100)); got != "" {
 		t.Errorf("a request without a collection has %q", got)

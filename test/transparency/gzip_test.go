@@ -2,6 +2,7 @@ package transparency_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,12 @@ import (
 
 // compressible is long enough for any implementation to bother.
 var compressible = strings.Repeat("a vector of nothing new ", 200)
+
+func acceptsGzip(acceptEncoding string) bool {
+	return slices.ContainsFunc(strings.Split(acceptEncoding, ","), func(name string) bool {
+		return strings.TrimSpace(name) == "gzip"
+	})
+}
 
 // likeQdrant answers the way Qdrant does: every answer is compressed, whatever
 // its size, if the request advertises gzip. It repeats the request's message.

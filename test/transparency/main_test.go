@@ -3,8 +3,7 @@
 // sidecar, and both ends of both must have seen the same.
 //
 // The tests look at the wire only, so they stay as they are whatever the
-// sidecar is made of inside. What the present form may change is one list,
-// accepted; emptying that list is how a better form proves itself.
+// sidecar is made of inside.
 package transparency_test
 
 import (
