@@ -172,7 +172,11 @@ func (s *Server) Serve(lis net.Listener) error {
 	for {
 		conn, err := lis.Accept()
 		if err == nil {
-			go s.h2.ServeConn(conn)
+			go func() {
+				// What this costs a call is told with the call.
+				err := s.h2.ServeConn(conn)
+				s.log.Debug("a caller's connection ended", "peer", conn.RemoteAddr().String(), "error", err)
+			}()
 			continue
 		}
 		if s.draining.Load() {

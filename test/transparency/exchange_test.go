@@ -22,8 +22,6 @@ type call struct {
 	path  string
 	extra []string // request header fields, names and values
 	body  []byte   // DATA, sent with END_STREAM; nil is one empty message
-	// about is what acceptances that are not for every call refer to.
-	about string
 	// contentType replaces application/grpc unless empty.
 	contentType string
 	// answer plays the upstream once the request has been read to its end;
