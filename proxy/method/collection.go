@@ -15,8 +15,8 @@ const maxNesting = protowire.DefaultRecursionLimit
 // CollectionOf returns the name of the collection that a request of this method
 // is for, read from its body as it is on the wire; "" when there is none. As in
 // every decoder the last occurrence of the field wins. A malformed message has no
-// collection, and neither has a compressed or incomplete one; saying so to the
-// caller is the upstream's business.
+// collection, and neither has a compressed one; saying so to the caller is the
+// upstream's business. Of a message that is longer than body, what is there counts.
 func (m *Method) CollectionOf(body mem.BufferSlice) string {
 	if !m.Collection {
 		return ""
@@ -29,29 +29,35 @@ func (m *Method) CollectionOf(body mem.BufferSlice) string {
 		}
 		prefix[i] = s.within(1)[0]
 	}
-	size := int(binary.BigEndian.Uint32(prefix[1:]))
-	if prefix[0] != 0 || size > body.Len()-prefixLen {
+	if prefix[0] != 0 {
 		return ""
 	}
-	s.left = size
-	return s.firstString()
+	size, there := int(binary.BigEndian.Uint32(prefix[1:])), body.Len()-prefixLen
+	s.left = min(size, there)
+	return s.firstString(size > there)
 }
 
 // prefixLen is the length of what gRPC puts before a message: a flag for
 // compression, and the length.
 const prefixLen = 5
 
-// firstString returns the value of string field 1 of a message.
-func (s *scanner) firstString() string {
+// firstString returns the value of string field 1 of a message, or of as much of
+// it as there is when it is cut off.
+func (s *scanner) firstString(cutOff bool) string {
 	var name []byte
 	for !s.atEnd() {
 		field, kind := s.tag()
 		if field == 1 && kind == protowire.BytesType {
-			name = s.bytes()
+			if value := s.bytes(); !s.malformed {
+				name = value
+			}
 		} else {
 			s.skip(field, kind)
 		}
 		if s.malformed {
+			if cutOff && s.atEnd() {
+				break
+			}
 			return ""
 		}
 	}
