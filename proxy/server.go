@@ -233,6 +233,7 @@ func (s *Server) Drain(ctx context.Context) (cut int) {
 		}
 	}
 	s.h2.Close()
+	s.cutCalls(pool.ErrClosed)
 	return cut
 }
 

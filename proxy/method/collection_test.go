@@ -64,14 +64,18 @@ func TestCollectionOf(t *testing.T) {
 	}
 	whole := cut(name("docs"), 100)[0].ReadOnlyData()
 	for about, body := range map[string][]byte{
-		"nothing":        nil,
-		"half a prefix":  whole[:3],
-		"half a message": whole[:8],
-		"compressed":     append([]byte{1}, whole[1:]...),
+		"nothing":       nil,
+		"half a prefix": whole[:3],
+		"half a name":   whole[:8],
+		"compressed":    append([]byte{1}, whole[1:]...),
 	} {
 		if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(body)}); got != "" {
 			t.Errorf("%s has the collection %q", about, got)
 		}
+	}
+	long := cut(slices.Concat(name("docs"), vector), 4096)[0].ReadOnlyData()
+	if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(long[:100])}); got != "docs" {
+		t.Errorf("the start of a message has the collection %q", got)
 	}
 	if got := exists.CollectionOf(append(cut(name("first"), 3), cut(name("second"), 3)...)); got != "first" {
 		t.Errorf("of two messages the collection is %q, want that of the first", got)
