@@ -148,7 +148,7 @@ func TestLogLevel(t *testing.T) {
 		level string
 		want  []string // levels of the lines of a sidecar without its upstream
 	}{
-		{"debug", []string{"INFO", "WARN"}},
+		{"debug", []string{"DEBUG", "INFO", "WARN"}},
 		{"info", []string{"INFO", "WARN"}},
 		{"warn", []string{"WARN"}},
 		{"error", nil},
