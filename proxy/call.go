@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -25,7 +26,7 @@ type Call struct {
 	// streams.
 	Collection string
 	// Peer is the caller's address, for logs.
-	Peer string
+	Peer net.Addr
 	// Header is the caller's metadata, to which layers may add.
 	Header h2.Fields
 	// Body is the request of a unary call as it is on the wire, length prefix
@@ -55,7 +56,7 @@ func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call
 		FullMethod: header.Get(":path"),
 		Authority:  header.Get(":authority"),
 		Header:     header.Regular(),
-		Peer:       caller.RemoteAddr().String(),
+		Peer:       caller.RemoteAddr(),
 		Started:    caller.Arrived(),
 		caller:     caller,
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,7 @@ func (s *Server) logFailure(ctx context.Context, c *Call, err error) error {
 		slog.String("method", c.FullMethod),
 		slog.String("code", codeOf(err)),
 		slog.Float64("seconds", time.Since(c.Started).Seconds()),
-		slog.String("peer", c.Peer),
+		slog.String("peer", fmt.Sprint(c.Peer)),
 	}
 	if c.Collection != "" {
 		attrs = append(attrs, slog.String("collection", c.Collection))

@@ -90,7 +90,7 @@ func TestVerdicts(t *testing.T) {
 func TestAnswersStayAsTheyAre(t *testing.T) {
 	s, log := newServer(t)
 	answer := status.Error(codes.NotFound, "Not found: Collection `ghost` doesn't exist!")
-	c := &Call{FullMethod: "/qdrant.Points/Query", Peer: "127.0.0.1:1"}
+	c := &Call{FullMethod: "/qdrant.Points/Query", Peer: &net.TCPAddr{}}
 	if err := outer(s, func() error { return answer })(c); err != answer || c.Reason != "" {
 		t.Errorf("%v, reason %q", err, c.Reason)
 	}

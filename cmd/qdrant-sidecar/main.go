@@ -26,6 +26,7 @@ func main() {
 	// What grpc-go has to say it says in errors as well; its own log would put
 	// plain text between our JSON lines.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	tuneRuntime(os.Getenv)
 	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
