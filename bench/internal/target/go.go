@@ -1,0 +1,36 @@
+package target
+
+import "strconv"
+
+// sidecarProxy is the product as it is shipped: its own defaults, but for the
+// places in its pool, which bound the calls in flight.
+func sidecarProxy(program string) Target {
+	return Target{
+		Name: Sidecar,
+		Find: find(program),
+		Command: func(s Setup) Command {
+			return Command{
+				Args: []string{
+					s.Program, "serve", "--url", "http://" + s.Upstream, "--listen", s.Listen,
+					"--metrics-listen", s.Metrics, "--admin-listen", "off",
+					"--pool-size", "64", "--drain-timeout", "1s",
+				},
+				Env: []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads)},
+			}
+		},
+	}
+}
+
+// grpcProxy is cmd/grpcproxy, mwitkow/grpc-proxy on today's grpc-go.
+func grpcProxy(program string) Target {
+	return Target{
+		Name: "grpcproxy",
+		Find: find(program),
+		Command: func(s Setup) Command {
+			return Command{
+				Args: []string{s.Program, "-listen", s.Listen, "-upstream", s.Upstream},
+				Env:  []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads), "GOGC=400"},
+			}
+		},
+	}
+}
