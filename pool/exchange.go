@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -17,6 +15,8 @@ import (
 type Request struct {
 	// Method is the full method name, "/qdrant.Points/Query".
 	Method string
+	// Verb is the HTTP method, ":method"; "" means POST, as all gRPC calls are.
+	Verb string
 	// Authority is what the caller sent as :authority. It is passed on without
 	// TLS; over TLS the endpoint's own address goes in its place, which is what
 	// gateways with a certificate for it route by. "" means the endpoint's, too.
@@ -90,77 +90,3 @@ func withoutStatus(header h2.Fields) error {
 	number, _ := strconv.Atoi(text)
 	return status.Errorf(code, "HTTP status %s (%s) without a gRPC status", text, http.StatusText(number))
 }
-
-// Stream is a call under way, byte by byte. Sending and receiving may go on at the
-// same time, each from one goroutine.
-type Stream struct {
-	s       *h2.Stream
-	address string
-	ctx     context.Context
-	header  h2.Fields
-	only    bool
-}
-
-// Send sends bytes of the request. It does not take ownership of them and returns
-// once flow control has let them through. io.EOF means that the upstream has ended
-// the call already; [Stream.End] says how.
-func (s *Stream) Send(data mem.BufferSlice, end bool) error { return s.s.Write(s.ctx, data, end) }
-
-// SendTrailer ends the request with a header block, which gRPC clients do not do.
-func (s *Stream) SendTrailer(fields h2.Fields) error { return s.s.WriteHeader(nil, fields, true) }
-
-// Header waits for the upstream's first header block. trailersOnly says that it
-// was also the last one. The error is as of [Lease.Unary].
-func (s *Stream) Header() (header h2.Fields, trailersOnly bool, err error) {
-	s.header, s.only, err = s.s.Header(s.ctx)
-	if err != nil {
-		return nil, false, lost(s.ctx, s.address, err)
-	}
-	return s.header, s.only, nil
-}
-
-// Recv waits for bytes of the answer, which the caller frees. io.EOF says that
-// the answer has ended; any other error is as of [Lease.Unary].
-func (s *Stream) Recv() (mem.BufferSlice, error) {
-	data, err := s.s.Read(s.ctx)
-	if err != nil && !isEOF(err) {
-		return nil, lost(s.ctx, s.address, err)
-	}
-	return data, err
-}
-
-// Trailer returns the last header block, after Recv has returned io.EOF; nil when
-// there was none.
-func (s *Stream) Trailer() h2.Fields { return s.s.Trailer() }
-
-// Err returns the status of the answer as an error, after Recv has returned io.EOF.
-func (s *Stream) Err() error { return statusOf(s.header, s.s.Trailer(), s.only) }
-
-// Close ends the call: whatever the upstream still does or sends for it is of no
-// use. It must be called, and may be called at any time.
-func (s *Stream) Close() { s.s.Abort() }
-
-// LostError says that an attempt ended without an answer from the upstream:
-// the connection or the stream was lost.
-type LostError struct {
-	// Address is the upstream's.
-	Address string
-	// Sent is false when it is certain that the upstream did nothing with the
-	// call; true when it may have.
-	Sent bool
-	// Code is the one that a direct caller would have seen.
-	Code codes.Code
-	// Err is what happened.
-	Err error
-}
-
-// Error says which upstream was lost and why.
-func (e *LostError) Error() string {
-	if !e.Sent {
-		return fmt.Sprintf("the call could not be sent to Qdrant at %s: %v", e.Address, e.Err)
-	}
-	return fmt.Sprintf("Qdrant at %s ended the call without an answer: %v", e.Address, e.Err)
-}
-
-// Unwrap returns what happened.
-func (e *LostError) Unwrap() error { return e.Err }

@@ -129,8 +129,8 @@ func (p *Pool) tryPick() (*Lease, <-chan struct{}, error) {
 func (p *Pool) chooseLocked() *connection {
 	var least *connection
 	for _, c := range p.conns {
-		if c.state != Ready {
-			continue
+		if c.state != Ready || c.transport.isDown() {
+			continue // its own goroutine may not have noticed yet
 		}
 		if c.inFlight < callsPerConnection {
 			return c

@@ -1,27 +1,20 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"golang.org/x/net/http2"
-	"google.golang.org/grpc/codes"
-
 	"qdrant-sidecar/internal/h2"
 )
 
-// maxStored is how much of a unary answer is stored before any of it is passed
-// on. What is larger is passed on as it comes.
-const maxStored = 4 << 20
-
-// An idle connection is pinged so that a NAT or load balancer between us and
-// Qdrant neither forgets it nor hides that it is dead.
+// Connections are pinged so that a NAT or load balancer between us and Qdrant
+// neither forgets an idle one nor hides that it is dead.
 const (
 	pingAfter   = 20 * time.Second
 	pingTimeout = 5 * time.Second
@@ -87,6 +80,16 @@ func (t *transport) awaitDown(ctx context.Context) {
 	}
 }
 
+// isDown reports whether the connection takes no new calls any more.
+func (t *transport) isDown() bool {
+	select {
+	case <-t.conn.Down():
+		return true
+	default:
+		return false
+	}
+}
+
 // close cuts whatever is still in flight. The socket is closed when it returns.
 func (t *transport) close() {
 	t.stop()
@@ -101,7 +104,7 @@ func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
 		authority = t.address
 	}
 	front := h2.Fields{
-		{Name: ":method", Value: http.MethodPost},
+		{Name: ":method", Value: cmp.Or(req.Verb, http.MethodPost)},
 		{Name: ":scheme", Value: t.scheme},
 		{Name: ":path", Value: req.Method},
 		{Name: ":authority", Value: authority},
@@ -150,67 +153,6 @@ func (t *transport) unary(ctx context.Context, req *Request) (*Response, error) 
 		up.Close()
 	}
 	return response, err
-}
-
-// exchange sends the whole request and stores the answer.
-func (s *Stream) exchange(req *Request) (*Response, error) {
-	if err := s.Send(req.Body, true); err != nil && !isEOF(err) {
-		return nil, lost(s.ctx, s.address, err)
-	}
-	header, only, err := s.Header()
-	if err != nil {
-		return nil, err
-	}
-	response := &Response{Header: header, TrailersOnly: only}
-	if only {
-		return response, nil
-	}
-	body, whole, err := s.s.ReadWhole(s.ctx, maxStored)
-	if err != nil {
-		return nil, lost(s.ctx, s.address, err)
-	}
-	response.Body = body
-	if whole {
-		response.Trailer = s.Trailer()
-	} else {
-		response.Rest = s
-	}
-	return response, nil
-}
-
-func isEOF(err error) bool { return errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) }
-
-// lost explains an attempt that ended without the upstream's status.
-func lost(ctx context.Context, address string, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	l := &LostError{Address: address, Sent: true, Code: codes.Unavailable, Err: err}
-	if reset, ok := errors.AsType[*h2.ResetError](err); ok {
-		l.Sent = !reset.NeverSent()
-		l.Code = codeOf(reset.Code)
-	}
-	if gone, ok := errors.AsType[*h2.LostError](err); ok {
-		l.Sent = gone.Sent
-	}
-	return l
-}
-
-// codeOf is gRPC's table from HTTP/2 error code to status code ("Errors" in gRPC
-// over HTTP/2).
-func codeOf(code http2.ErrCode) codes.Code {
-	switch code {
-	case http2.ErrCodeRefusedStream:
-		return codes.Unavailable
-	case http2.ErrCodeCancel:
-		return codes.Canceled
-	case http2.ErrCodeEnhanceYourCalm:
-		return codes.ResourceExhausted
-	case http2.ErrCodeInadequateSecurity:
-		return codes.PermissionDenied
-	default:
-		return codes.Internal
-	}
 }
 
 var errGone = errors.New("the connection is gone")

@@ -18,19 +18,23 @@ import (
 type Call struct {
 	// FullMethod is the path as the caller sent it, "/qdrant.Points/Query".
 	FullMethod string
+	// Verb is the HTTP method, POST for every gRPC call.
+	Verb string
 	// Authority is what the caller took us for, ":authority".
 	Authority string
 	// Method is its entry in the table, [method.Other] when it has none.
 	Method *method.Method
 	// Collection is the one the request names; "" when it names none, and for
-	// streams.
+	// methods that are not in the table.
 	Collection string
 	// Peer is the caller's address, for logs.
 	Peer net.Addr
 	// Header is the caller's metadata, to which layers may add.
 	Header h2.Fields
-	// Body is the request of a unary call as it is on the wire, length prefix
-	// included; nil for streams.
+	// Body is what has been read of the request, as it is on the wire, length
+	// prefix included: all of it for a unary call that is no larger than what is
+	// stored, the start of a larger one, nothing for a stream. Borrowed from the
+	// listener for the time of the call.
 	Body mem.BufferSlice
 	// Started is when the call arrived.
 	Started time.Time
@@ -43,10 +47,13 @@ type Call struct {
 
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
+	// headerCut says that Header is only the start of what the caller sent.
+	headerCut bool
 	// caller is where the answer goes.
 	caller *h2.Stream
-	// answering is set once a header of the answer has been sent.
-	answering bool
+	// sending is set once part of the request is given away that cannot be given
+	// a second time; answering once a header of the answer has been sent.
+	sending, answering bool
 }
 
 // newCall makes the record of a call that has arrived, and the context that
@@ -54,11 +61,14 @@ type Call struct {
 func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call, context.Context, context.CancelFunc) {
 	c := &Call{
 		FullMethod: header.Get(":path"),
+		Verb:       header.Get(":method"),
+		Method:     method.Lookup(header.Get(":path")),
 		Authority:  header.Get(":authority"),
 		Header:     header.Regular(),
 		Peer:       caller.RemoteAddr(),
 		Started:    caller.Arrived(),
 		caller:     caller,
+		headerCut:  caller.TooLarge(),
 	}
 	var ctx context.Context
 	var cancel context.CancelFunc
@@ -74,5 +84,11 @@ func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call
 
 // request returns what is sent upstream.
 func (c *Call) request() *pool.Request {
-	return &pool.Request{Method: c.FullMethod, Authority: c.Authority, Header: c.Header, Body: c.Body}
+	return &pool.Request{
+		Method:    c.FullMethod,
+		Verb:      c.Verb,
+		Authority: c.Authority,
+		Header:    c.Header,
+		Body:      c.Body,
+	}
 }

@@ -23,6 +23,7 @@ const (
 	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"   // the caller's deadline passed
 	Cancelled         Reason = "CANCELLED"           // the caller went away
 	ShuttingDown      Reason = "SHUTTING_DOWN"       // the sidecar is ending
+	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than Qdrant takes; not sent
 	Panic             Reason = "PANIC"               // a bug in the sidecar
 	Unexpected        Reason = "UNEXPECTED"          // a cause that this table does not know
 )
@@ -57,12 +58,18 @@ func judge(cause error) verdict {
 		return verdict{codes.Canceled, Cancelled, "the caller cancelled the call"}
 	case errors.Is(cause, pool.ErrClosed):
 		return verdict{codes.Unavailable, ShuttingDown, "the sidecar is shutting down"}
+	case errors.Is(cause, errHeaderTooLarge):
+		// Qdrant answers HTTP status 431, for which gRPC has no code. This is the
+		// one that its servers use for what is over a limit.
+		return verdict{codes.ResourceExhausted, HeaderTooLarge, cause.Error()}
 	case errors.Is(cause, errPanic):
 		return verdict{codes.Internal, Panic, "the sidecar failed on this call; its log has the details"}
 	default:
 		return verdict{codes.Internal, Unexpected, fmt.Sprintf("unexpected: %v", cause)}
 	}
 }
+
+var errHeaderTooLarge = errors.New("the call's metadata is larger than the 16 KiB that Qdrant takes")
 
 // err makes the status error of the verdict. It says twice who made it: to
 // people in the message, to programs in the ErrorInfo detail.

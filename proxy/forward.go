@@ -55,6 +55,7 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	defer up.Close()
 	// It ends with either stream, and both end when the call does. Waiting for it
 	// here would wait for a request that the caller need not finish.
+	c.sending = true
 	c.Body.Ref() // for as long as the goroutine sends it
 	go copyRequest(ctx, c.caller, c.Body, up)
 	header, trailersOnly, err := up.Header()

@@ -2,38 +2,47 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// While Qdrant is down every call fails: what is logged of that is bounded.
+// While Qdrant is down every call fails: what is logged of that is bounded, for
+// each level by itself, so that what is of less interest hides nothing.
 const (
-	failuresPerSecond = 10
-	failureBurst      = 50
+	linesPerSecond = 10
+	lineBurst      = 50
 )
 
-// failureLog writes a line for a failed call, within limits. Lines that were
-// left out are counted in the next one.
+// failureLog writes a line for a call that its caller saw fail, within limits.
+// How many were left out is in the next one of the level.
 type failureLog struct {
-	log     *slog.Logger
-	limit   *rate.Limiter
-	omitted *atomic.Int64
+	log    *slog.Logger
+	levels map[slog.Level]*levelLimit
+}
+
+type levelLimit struct {
+	*rate.Limiter
+	omitted atomic.Int64
 }
 
 func newFailureLog(log *slog.Logger) failureLog {
-	return failureLog{log: log, limit: rate.NewLimiter(failuresPerSecond, failureBurst), omitted: new(atomic.Int64)}
+	f := failureLog{log: log, levels: map[slog.Level]*levelLimit{}}
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
+		f.levels[level] = &levelLimit{Limiter: rate.NewLimiter(linesPerSecond, lineBurst)}
+	}
+	return f
 }
 
-// logFailure tells of a call that the caller saw fail: as a warning when the
-// sidecar failed it, otherwise as information. Callers that went away are no
-// failure; they are told of for debugging only, like calls that went well. Messages of the upstream are not logged: they can hold user data.
-func (s *Server) logFailure(ctx context.Context, c *Call, err error) error {
+// leave is the layer's way out. A call that the sidecar failed is a warning, one
+// that Qdrant failed is information. Callers that went away are no failure; they
+// are told of for debugging only, like calls that went well. Messages of the
+// upstream are not logged: they can hold user data.
+func (f failureLog) leave(ctx context.Context, c *Call, err error) error {
 	level, text := slog.LevelInfo, "call failed"
 	switch {
 	case err == nil || c.Reason == Cancelled:
@@ -41,18 +50,19 @@ func (s *Server) logFailure(ctx context.Context, c *Call, err error) error {
 	case c.Reason != "":
 		level = slog.LevelWarn
 	}
-	if !s.log.Enabled(ctx, level) {
+	if !f.log.Enabled(ctx, level) {
 		return err
 	}
-	if !s.failures.limit.Allow() {
-		s.failures.omitted.Add(1)
+	limit := f.levels[level]
+	if !limit.Allow() {
+		limit.omitted.Add(1)
 		return err
 	}
 	attrs := []slog.Attr{
-		slog.String("method", c.FullMethod),
+		slog.String("method", clip(c.FullMethod)),
 		slog.String("code", codeOf(err)),
 		slog.Float64("seconds", time.Since(c.Started).Seconds()),
-		slog.String("peer", fmt.Sprint(c.Peer)),
+		slog.String("peer", peerName(c.Peer)),
 	}
 	if c.Collection != "" {
 		attrs = append(attrs, slog.String("collection", c.Collection))
@@ -63,12 +73,26 @@ func (s *Server) logFailure(ctx context.Context, c *Call, err error) error {
 	if c.lease != nil {
 		attrs = append(attrs, slog.String("upstream", c.lease.Address()), slog.Int("connection", c.lease.Connection()))
 	}
-	if omitted := s.failures.omitted.Swap(0); omitted > 0 {
+	if omitted := limit.omitted.Swap(0); omitted > 0 {
 		attrs = append(attrs, slog.Int64("lines_omitted", omitted))
 	}
-	s.failures.log.LogAttrs(ctx, level, text, attrs...)
+	f.log.LogAttrs(ctx, level, text, attrs...)
 	return err
 }
 
-// maxCode is the highest code that gRPC defines.
-const maxCode = codes.Unauthenticated
+// peerName is a caller's address. Callers over a unix socket have none.
+func peerName(a net.Addr) string {
+	if a.Network() == "unix" {
+		return "unix"
+	}
+	return a.String()
+}
+
+// clip shortens what callers can make as long as they like.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/pool"
@@ -133,6 +134,9 @@ func (m *metrics) end(_ context.Context, c *Call, err error) error {
 	}
 	return err
 }
+
+// maxCode is the highest code that gRPC defines.
+const maxCode = codes.Unauthenticated
 
 // codeOf names the code that the caller gets for err. Codes beyond gRPC's
 // seventeen share one name: an upstream must not be able to make labels.

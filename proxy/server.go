@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -25,9 +27,9 @@ import (
 	"qdrant-sidecar/proxy/method"
 )
 
-// maxStored is how much of a unary request is stored, so that it can be sent
-// again. A larger one is passed on as it comes, and sent once.
-const maxStored = 4 << 20
+// maxStoredRequest is how much of a unary request is stored, so that it can be
+// sent again. A larger one is passed on as it comes, and sent once.
+const maxStoredRequest = 4 << 20
 
 // Config is what a Server is made of.
 type Config struct {
@@ -50,8 +52,8 @@ type Server struct {
 	h2       *h2.Server
 	calls    context.Context // of all calls; ends when the last ones are cut
 	cutCalls context.CancelCauseFunc
-	unary    []grpc.UnaryHandler // by method.Index
-	stream   grpc.StreamHandler
+	unary    []grpc.UnaryHandler  // by method.Index
+	stream   []grpc.StreamHandler // likewise
 	draining atomic.Bool
 
 	mu        sync.Mutex
@@ -63,12 +65,14 @@ func New(cfg Config) *Server {
 	s := &Server{pool: cfg.Pool, apiKey: cfg.APIKey, log: cfg.Logger, failures: newFailureLog(cfg.Logger)}
 	s.metrics = newMetrics(cfg.Version, cfg.Pool)
 	s.calls, s.cutCalls = context.WithCancelCause(context.Background())
-	// A chain for each known method, composed once.
+	// Chains for each known method, composed once. Unknown ones share Other's.
 	stack := s.stack()
 	for m := range method.All() {
 		s.unary = append(s.unary, chainUnary(stack, &grpc.UnaryServerInfo{FullMethod: m.FullName()}, forwardUnary))
+		s.stream = append(s.stream, chainStream(stack, &grpc.StreamServerInfo{
+			FullMethod: m.FullName(), IsClientStream: true, IsServerStream: true,
+		}, forwardStream))
 	}
-	s.stream = chainStream(stack, &grpc.StreamServerInfo{IsClientStream: true, IsServerStream: true}, forwardStream)
 	s.h2 = h2.NewServer(h2.ServerConfig{Whole: stored, Handle: s.handle})
 	return s
 }
@@ -78,34 +82,39 @@ func stored(header h2.Fields) int {
 	if method.Lookup(header.Get(":path")) == method.Other {
 		return 0
 	}
-	return maxStored
+	return maxStoredRequest
 }
 
 // handle serves one call.
 func (s *Server) handle(caller *h2.Stream) {
 	header, _, err := caller.Header(context.Background())
 	if err != nil {
-		return
+		return // the caller is gone
 	}
 	c, ctx, cancel := newCall(s.calls, caller, header)
 	defer cancel()
-	m := method.Lookup(c.FullMethod)
-	unary := m != method.Other
+	// The stack recovers from what happens in it. This is for what is around it.
+	defer s.rescue(c)
+	unary := c.Method != method.Other && !c.headerCut
 	if unary {
-		body, whole, err := caller.ReadWhole(ctx, maxStored)
-		if err != nil {
+		if c.Body, unary, err = caller.ReadWhole(ctx, maxStoredRequest); err != nil {
 			return // the caller went away before its request was there
 		}
-		defer body.Free()
-		c.Body = body
-		unary = whole
+		defer c.Body.Free()
 	}
 	if unary {
-		_, err = s.unary[m.Index](ctx, c)
+		_, err = s.unary[c.Method.Index](ctx, c)
 	} else {
-		err = s.stream(c, callStream{ctx})
+		err = s.stream[c.Method.Index](c, callStream{ctx})
 	}
 	s.answer(ctx, c, err)
+}
+
+// rescue keeps a panic from ending the process. The stream is reset.
+func (s *Server) rescue(c *Call) {
+	if p := recover(); p != nil {
+		s.log.Error("a call panicked", "method", clip(c.FullMethod), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
 }
 
 // answer gives the caller what it has not been given yet.
@@ -169,13 +178,19 @@ func (s *Server) Serve(lis net.Listener) error {
 	s.mu.Lock()
 	s.listeners = append(s.listeners, lis)
 	s.mu.Unlock()
+	if s.draining.Load() {
+		// Drain may have looked at the listeners before this one was there.
+		_ = lis.Close()
+		return nil
+	}
+	failures := rate.Sometimes{Interval: hintInterval}
 	for {
 		conn, err := lis.Accept()
 		if err == nil {
 			go func() {
 				// What this costs a call is told with the call.
 				err := s.h2.ServeConn(conn)
-				s.log.Debug("a caller's connection ended", "peer", conn.RemoteAddr().String(), "error", err)
+				s.log.Debug("a caller's connection ended", "peer", peerName(conn.RemoteAddr()), "error", err)
 			}()
 			continue
 		}
@@ -186,7 +201,7 @@ func (s *Server) Serve(lis net.Listener) error {
 			return fmt.Errorf("serving %s: %w", lis.Addr(), err)
 		}
 		// Out of file descriptors, for instance: it passes when calls end.
-		s.log.Warn("cannot accept a connection", "error", err)
+		failures.Do(func() { s.log.Warn("cannot accept a connection", "error", err) })
 		pause := time.NewTimer(acceptPause)
 		select {
 		case <-pause.C:
@@ -210,7 +225,7 @@ func isTemporary(err error) bool {
 
 // Drain stops taking calls, tells callers to go elsewhere (GOAWAY), and returns
 // when the calls in flight have ended. When ctx ends first they are cut, and
-// their number is returned.
+// their number is returned. It is called once.
 func (s *Server) Drain(ctx context.Context) (cut int) {
 	s.draining.Store(true)
 	s.mu.Lock()

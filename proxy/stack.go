@@ -8,30 +8,32 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/status"
-
-	"qdrant-sidecar/proxy/method"
 )
 
 // stack is the order of the layers, outermost first, and the only place that
 // knows it. Inside the last one is the attempt itself: forward.go.
 func (s *Server) stack() []interceptors {
 	return []interceptors{
-		// A panic is one failed call and not a dead sidecar; so nothing is
-		// outside of this.
+		// A panic in a layer is one failed call and not a dead sidecar; so no
+		// layer is outside of this.
 		s.recover(),
-		// Everything below may ask what the call is.
+		// Everything below may ask what the call is for.
 		layer{enter: identify}.interceptors(),
 		// What the caller sees is counted and logged once a call; so this is
 		// outside of all that answers on its own.
 		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
-		layer{enter: noCheck, leave: s.logFailure}.interceptors(),
+		layer{enter: noCheck, leave: s.failures.leave}.interceptors(),
 		// The one place where a cause becomes a status: the layers above see
 		// what the caller sees, the layers below see causes.
 		layer{enter: noCheck, leave: s.explain}.interceptors(),
+		// Before any work: what is cut off must not be passed on, least of all with
+		// a key of ours in place of one that was cut off.
+		layer{enter: checkHeader}.interceptors(),
 		// Once a call and not once an attempt: every attempt has the same header.
 		layer{enter: s.addAPIKey}.interceptors(),
-		// A connection is held for an attempt and no longer.
-		layer{enter: s.pick, leave: release}.interceptors(),
+		// A connection is held for an attempt and no longer. What was never sent
+		// gets another one.
+		{s.pickUnary, s.pickStream},
 	}
 }
 
@@ -47,7 +49,6 @@ func (s *Server) recover() interceptors {
 }
 
 func identify(_ context.Context, c *Call) error {
-	c.Method = method.Lookup(c.FullMethod)
 	c.Collection = c.Method.CollectionOf(c.Body)
 	return nil
 }
@@ -66,6 +67,14 @@ func (s *Server) explain(_ context.Context, c *Call, err error) error {
 	return v.err()
 }
 
+// checkHeader refuses calls whose metadata was too much to be kept.
+func checkHeader(_ context.Context, c *Call) error {
+	if c.headerCut {
+		return errHeaderTooLarge
+	}
+	return nil
+}
+
 // addAPIKey authenticates callers that did not do so themselves. Qdrant takes a
 // key from either of the two names.
 func (s *Server) addAPIKey(_ context.Context, c *Call) error {
@@ -73,15 +82,4 @@ func (s *Server) addAPIKey(_ context.Context, c *Call) error {
 		c.Header = append(c.Header, hpack.HeaderField{Name: "api-key", Value: s.apiKey, Sensitive: true})
 	}
 	return nil
-}
-
-func (s *Server) pick(ctx context.Context, c *Call) error {
-	lease, err := s.pool.Pick(ctx)
-	c.lease = lease
-	return err
-}
-
-func release(_ context.Context, c *Call, err error) error {
-	c.lease.Release()
-	return err
 }

@@ -45,13 +45,18 @@ func newServer(t *testing.T) (*Server, *bytes.Buffer) {
 // place of the rest.
 func outer(s *Server, call func() error) func(*Call) error {
 	stack := s.stack()
-	chain := chainUnary(stack[:len(stack)-2], &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
+	chain := chainUnary(stack[:len(stack)-3], &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
 		return nil, call()
 	})
 	return func(c *Call) error {
 		_, err := chain(context.Background(), c)
 		return err
 	}
+}
+
+// newTestCall is a call as it arrives.
+func newTestCall(fullMethod string) *Call {
+	return &Call{FullMethod: fullMethod, Method: method.Lookup(fullMethod), Peer: &net.TCPAddr{}}
 }
 
 func TestVerdicts(t *testing.T) {
@@ -71,6 +76,7 @@ func TestVerdicts(t *testing.T) {
 		{context.DeadlineExceeded, codes.DeadlineExceeded, DeadlineExceeded, "the call's deadline passed before Qdrant answered"},
 		{fmt.Errorf("sending: %w", context.Canceled), codes.Canceled, Cancelled, "the caller cancelled the call"},
 		{pool.ErrClosed, codes.Unavailable, ShuttingDown, "the sidecar is shutting down"},
+		{errHeaderTooLarge, codes.ResourceExhausted, HeaderTooLarge, "the call's metadata is larger than the 16 KiB that Qdrant takes"},
 		{errPanic, codes.Internal, Panic, "the sidecar failed on this call; its log has the details"},
 		{errors.New("what?"), codes.Internal, Unexpected, "unexpected: what?"},
 	} {
@@ -90,7 +96,7 @@ func TestVerdicts(t *testing.T) {
 func TestAnswersStayAsTheyAre(t *testing.T) {
 	s, log := newServer(t)
 	answer := status.Error(codes.NotFound, "Not found: Collection `ghost` doesn't exist!")
-	c := &Call{FullMethod: "/qdrant.Points/Query", Peer: &net.TCPAddr{}}
+	c := newTestCall("/qdrant.Points/Query")
 	if err := outer(s, func() error { return answer })(c); err != answer || c.Reason != "" {
 		t.Errorf("%v, reason %q", err, c.Reason)
 	}
@@ -101,7 +107,7 @@ func TestAnswersStayAsTheyAre(t *testing.T) {
 
 func TestPanicIsOneFailedCall(t *testing.T) {
 	s, log := newServer(t)
-	err := outer(s, func() error { panic("oh") })(&Call{FullMethod: "/qdrant.Points/Query"})
+	err := outer(s, func() error { panic("oh") })(newTestCall("/qdrant.Points/Query"))
 	if status.Code(err) != codes.Internal || !strings.HasPrefix(status.Convert(err).Message(), "qdrant-sidecar: ") {
 		t.Errorf("the caller got %v", err)
 	}
@@ -120,11 +126,11 @@ func TestCallsAreCounted(t *testing.T) {
 	s, _ := newServer(t)
 	query := outer(s, func() error { return nil })
 	for range 3 {
-		query(&Call{FullMethod: "/qdrant.Points/Query"})
+		query(newTestCall("/qdrant.Points/Query"))
 	}
-	outer(s, func() error { return context.Canceled })(&Call{FullMethod: "/qdrant.Points/Query"})
-	outer(s, func() error { return status.Error(codes.Code(99), "") })(&Call{FullMethod: "/made/up"})
-	outer(s, func() error { return status.Error(codes.Unimplemented, "") })(&Call{FullMethod: "/made/up2"})
+	outer(s, func() error { return context.Canceled })(newTestCall("/qdrant.Points/Query"))
+	outer(s, func() error { return status.Error(codes.Code(99), "") })(newTestCall("/made/up"))
+	outer(s, func() error { return status.Error(codes.Unimplemented, "") })(newTestCall("/made/up2"))
 	want := `
 # HELP grpc_server_handled_total Calls that ended, by the code the caller got.
 # TYPE grpc_server_handled_total counter
@@ -156,8 +162,8 @@ func own(problems []promlint.Problem) []string {
 }
 
 func TestIdentify(t *testing.T) {
-	c := &Call{FullMethod: "/qdrant.Points/Count", Body: mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")}}
-	if err := identify(t.Context(), c); err != nil || c.Method != method.Lookup("/qdrant.Points/Count") || c.Collection != "docs" {
+	c := &Call{FullMethod: "/qdrant.Points/Count", Method: method.Lookup("/qdrant.Points/Count"), Body: mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")}}
+	if err := identify(t.Context(), c); err != nil || c.Collection != "docs" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -186,16 +192,34 @@ func TestAPIKeyIsAddedForThoseWithoutOne(t *testing.T) {
 	}
 }
 
-func TestFailureLogIsBounded(t *testing.T) {
+func TestLinesOfALevelAreBounded(t *testing.T) {
 	s, log := newServer(t)
-	fail := outer(s, func() error { return &pool.ConnectError{Address: "q:1", Reason: "connection refused"} })
+	ours := outer(s, func() error { return &pool.ConnectError{Address: "q:1", Reason: "connection refused"} })
+	theirs := outer(s, func() error { return status.Error(codes.NotFound, "") })
 	for range 1000 {
-		fail(&Call{FullMethod: "/qdrant.Points/Query"})
+		theirs(newTestCall("/qdrant.Points/Query"))
 	}
-	if n := strings.Count(log.String(), "call failed"); n < failureBurst || n > 2*failureBurst {
-		t.Errorf("1,000 failures wrote %d lines", n)
+	for range 1000 {
+		ours(newTestCall("/" + strings.Repeat("x", 10_000)))
 	}
-	if !strings.Contains(log.String(), "reason=NO_HEALTHY_UPSTREAM") {
-		t.Errorf("logged: %.300s", log)
+	for level, want := range map[string]string{"WARN": "reason=NO_HEALTHY_UPSTREAM", "INFO": "code=NotFound"} {
+		n := strings.Count(log.String(), "level="+level+" msg=\"call failed\"")
+		if n < lineBurst || n > 2*lineBurst || !strings.Contains(log.String(), want) {
+			t.Errorf("1,000 failures wrote %d lines of %s", n, level)
+		}
+	}
+	if n := log.Len(); n > 100_000 {
+		t.Errorf("the log of long method names has %d bytes", n)
+	}
+}
+
+func TestCutHeaderIsRefused(t *testing.T) {
+	c := newTestCall("/qdrant.Points/Query")
+	if err := checkHeader(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	c.headerCut = true
+	if err := checkHeader(t.Context(), c); !errors.Is(err, errHeaderTooLarge) {
+		t.Errorf("%v", err)
 	}
 }

@@ -12,16 +12,18 @@ import (
 // check adds the problems that lie between settings, and reads the files that
 // settings name.
 func (c *config) check(found *problems) {
-	if !c.given("url") {
+	if !c.given("url") && !c.fileBroken {
 		found.add("No Qdrant to forward to: set QDRANT_URL (or --url) to http(s)://host[:port], " +
 			"or to memory:// for an embedded, empty, in-memory Qdrant.")
 	}
 	for _, a := range c.listen {
 		if c.upstream.reaches(a) {
-			found.add("--url %s is the address that --listen %s takes calls on: every call would loop. "+
-				"Give Qdrant's address as --url, or another --listen.", c.upstream, a)
+			found.add("%s leads to --listen %s, where the sidecar itself takes calls (6333 and 6334 both mean gRPC at 6334), "+
+				"so every call would loop: if Qdrant is on this machine, listen elsewhere, for instance --listen 127.0.0.1:6336.",
+				c.written("url"), a)
 		}
 	}
+	c.checkListeners(found)
 	if c.adminListen != (address{}) && !c.adminListen.loopback() {
 		found.add("--admin-listen %s can be reached from other machines; it must be a loopback address, unix:///path or off.", c.adminListen)
 	}
@@ -29,7 +31,7 @@ func (c *config) check(found *problems) {
 	c.checkKey(found)
 }
 
-// given reports whether a setting has a value, be it a wrong one.
+// given reports whether a setting has a value.
 func (c *config) given(name string) bool {
 	for _, e := range c.effective {
 		if e.name == name {
@@ -39,10 +41,48 @@ func (c *config) given(name string) bool {
 	return false
 }
 
+// written is a setting as its user gave it: "QDRANT_URL http://localhost:6333".
+func (c *config) written(name string) string {
+	for _, e := range c.effective {
+		if e.name == name {
+			return e.label + " " + e.shown()
+		}
+	}
+	return "--" + name
+}
+
+// checkListeners finds addresses that are asked for twice.
+func (c *config) checkListeners(found *problems) {
+	seen := map[address]string{}
+	add := func(name string, a address) {
+		if a == (address{}) || strings.HasSuffix(a.address, ":0") && a.network == "tcp" {
+			return
+		}
+		if other, twice := seen[a]; twice {
+			found.add("--%s and --%s both ask for %s; give one of them another address.", other, name, a)
+		}
+		seen[a] = name
+	}
+	for _, a := range c.listen {
+		add("listen", a)
+	}
+	add("metrics-listen", c.metricsListen)
+	add("admin-listen", c.adminListen)
+}
+
 func (c *config) checkTLS(found *problems) {
 	if !c.upstream.tls {
+		useless := []string{}
 		for _, name := range []string{"upstream-ca-file", "upstream-server-name"} {
-			if c.given(name) && c.upstream != (upstream{}) {
+			if c.given(name) {
+				useless = append(useless, name)
+			}
+		}
+		if c.skipVerify {
+			useless = append(useless, "upstream-insecure-skip-verify")
+		}
+		for _, name := range useless {
+			if c.upstream != (upstream{}) {
 				found.add("--%s has no effect without TLS: --url must begin with https:// for it.", name)
 			}
 		}

@@ -46,7 +46,8 @@ func printHelp(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\ndemo takes also\n  --once\n%s", wrap(demoOnceHelp, "      ", 80))
 	fmt.Fprintf(w, "\nprobe takes only --metrics-listen, --config and\n  --live\n%s", wrap(probeLiveHelp, "      ", 80))
-	fmt.Fprint(w, "\nSettings, each a flag, an environment variable and a key of the --config file.\n"+
+	fmt.Fprint(w, "\nSettings, each a flag, an environment variable and a key of the --config file\n"+
+		"(but QDRANT_API_KEY, which is a variable only).\n"+
 		"Flags win over the environment, the environment over the file.\n\n")
 	for _, s := range settings {
 		fmt.Fprintf(w, "  %s\n%s", s.synopsis(), wrap(s.help, "      ", 80))
@@ -94,8 +95,8 @@ func configurationPage() string {
 <!-- Made from the table in cmd/qdrant-sidecar/settings.go by "make generate". -->
 
 Every setting is a flag, an environment variable, and a key of the YAML file that
-` + "`--config`" + ` names. Flags win over the environment, the environment over the file. An
-empty variable counts as not set. Durations are written as ` + "`30s`" + `, ` + "`1m30s`" + `, or as
+` + "`--config`" + ` names; the API key is a variable only. Flags win over the environment, the
+environment over the file. An empty variable counts as not set. Durations are written as ` + "`30s`" + `, ` + "`1m30s`" + `, or as
 seconds: ` + "`2.5`" + `.
 
 A wrong configuration is reported whole, one sentence a problem, and ends the
@@ -126,9 +127,13 @@ A file with the defaults, and the one setting that has none:
 		case s.initial != "" && s.many:
 			fmt.Fprintf(&b, "%s:\n  - %s\n", s.name, s.initial)
 		case s.initial != "":
-			fmt.Fprintf(&b, "%s: %q\n", s.name, s.initial)
+			fmt.Fprintf(&b, "%s: %s\n", s.name, s.initial)
 		}
 	}
-	b.WriteString("```\n")
+	b.WriteString("```\n" + `
+Go's own variables work as everywhere. Where they are not set, GOGC is 400, GOMEMLIMIT is
+80 % of the container's memory limit, and GOMAXPROCS is 1 below a limit of two CPUs (with
+cgroup version 2).
+`)
 	return b.String()
 }

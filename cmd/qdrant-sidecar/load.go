@@ -55,9 +55,10 @@ func load(inv invocation, table []*setting, extra func(*flag.FlagSet)) (*config,
 	if err != nil {
 		return nil, nil, err
 	}
+	before := len(found)
 	file := readFile(fileName(inv, flags), &found)
 
-	c := &config{}
+	c := &config{fileBroken: len(found) > before}
 	for _, s := range table {
 		e := resolve(s, flags, inv.getenv, file)
 		c.effective = append(c.effective, e)
@@ -185,8 +186,14 @@ func readFile(name string, found *problems) map[string][]string {
 func parseFile(name string, raw []byte, found *problems) map[string][]string {
 	var entries map[string]yaml.Node
 	err := yaml.Unmarshal(raw, &entries)
-	if _, wrongType := errors.AsType[*yaml.TypeError](err); wrongType {
-		found.add("%s must map settings to values, a line each: pool-size: 5.", name)
+	if wrong, ok := errors.AsType[*yaml.TypeError](err); ok {
+		for _, text := range wrong.Errors {
+			if strings.Contains(text, "already defined") {
+				found.add("%s, %s.", name, text)
+			} else {
+				found.add("%s must map settings to values, a line each, such as pool-size: 5.", name)
+			}
+		}
 		return nil
 	}
 	if err != nil {

@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -61,6 +63,9 @@ func ask(ctx context.Context, at address, page string) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // the rest of it is about a URL that nobody gave
+		}
 		return fmt.Errorf("no sidecar answers at %s: %w", at, err)
 	}
 	defer response.Body.Close()

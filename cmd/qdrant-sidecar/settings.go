@@ -100,7 +100,7 @@ var settings = []*setting{
 	},
 	{
 		name: "api-key-file", value: "FILE",
-		help: "File that holds the API key; white space around it is ignored.",
+		help: "File that holds the API key; white space around it is ignored. It is read once, at the start.",
 		set:  one(func(c *config, v string) error { c.apiKeyFile = v; return nil }),
 	},
 	{
@@ -204,6 +204,9 @@ type config struct {
 	skipVerify        bool
 	logLevel          slog.Level
 
+	// fileBroken says that the file had problems, so that settings may be missing
+	// which it was to give.
+	fileBroken bool
 	// effective tells of every setting what is in force and where it came from,
 	// in the order of the table.
 	effective []effective

@@ -139,16 +139,43 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`line 2: api-key is a secret and not read from this file; use QDRANT_API_KEY or --api-key-file.`,
 		`line 3: url needs a single value.`,
 		`--upstream-ca-file cannot be read`,
-		`No Qdrant to forward to: set QDRANT_URL`,
 	} {
 		if !slices.ContainsFunc(found, func(p string) bool { return strings.Contains(p, want) }) {
 			t.Errorf("no problem says %q", want)
 		}
 	}
 	for _, p := range found {
+		if strings.Contains(p, "No Qdrant to forward to") {
+			t.Errorf("a problem that is none, since the file names a Qdrant: %s", p)
+		}
 		if strings.Contains(p, "hush") {
 			t.Errorf("a key is printed: %s", p)
 		}
+	}
+}
+
+func TestOneProblemEach(t *testing.T) {
+	for about, test := range map[string]struct {
+		args []string
+		file string
+		want string
+	}{
+		"nothing set":       {nil, "", "No Qdrant to forward to: set QDRANT_URL (or --url)"},
+		"a list":            {nil, "- url\n", "must map settings to values, a line each"},
+		"twice in the file": {nil, "url: http://a\nurl: http://b\n", `mapping key "url" already defined`},
+		"no YAML":           {nil, "url: [\n", "is not YAML: "},
+		"twice":             {[]string{"--url=memory://", "--listen=127.0.0.1:7000", "--listen=127.0.0.1:7000"}, "", "--listen and --listen both ask for 127.0.0.1:7000"},
+		"two purposes":      {[]string{"--url=memory://", "--metrics-listen=127.0.0.1:9092"}, "", "--metrics-listen and --admin-listen both ask for 127.0.0.1:9092"},
+		"useless":           {[]string{"--url=http://q", "--upstream-insecure-skip-verify"}, "", "--upstream-insecure-skip-verify has no effect without TLS"},
+	} {
+		t.Run(about, func(t *testing.T) {
+			if test.file != "" {
+				test.args = append(test.args, "--config", write(t, "c.yaml", test.file))
+			}
+			if _, found := configured(test.args, nil); len(found) != 1 || !strings.Contains(found[0], test.want) || strings.Contains(found[0], "\n") {
+				t.Errorf("%q, want one sentence with %q", found, test.want)
+			}
+		})
 	}
 }
 

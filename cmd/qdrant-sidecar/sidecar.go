@@ -61,8 +61,8 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 		s.closeListeners()
 		return nil, err
 	}
-	// One place for each listener, so that none waits for a reader.
-	s.broken = make(chan error, len(s.listeners))
+	// One place for each listener and for memory://, so that none waits for a reader.
+	s.broken = make(chan error, len(s.listeners)+1)
 
 	endpoint, err := s.endpoint()
 	if err != nil {

@@ -70,7 +70,7 @@ func TestFailureNamesTheStep(t *testing.T) {
 		want    string // the step and the cause
 	}{
 		"exists": {script{collections + "CollectionExists": full},
-			`removing the collection "qdrant-sidecar-demo-digits" failed: ` + reason},
+			`looking for the collection "qdrant-sidecar-demo-digits" failed: ` + reason},
 		"create": {script{collections + "Create": full},
 			`creating the collection "qdrant-sidecar-demo-digits" failed: ` + reason},
 		"upsert": {script{points + "Upsert": full},

@@ -57,12 +57,15 @@ func timed(ctx context.Context, step string, call func(context.Context) error) (
 
 // drop deletes the collection if it is there and the demo's own.
 func (s *store) drop(ctx context.Context) error {
-	step := fmt.Sprintf("removing the collection %q", s.collection)
-	_, err := timed(ctx, step, func(ctx context.Context) error {
-		there, err := s.client.CollectionExists(ctx, s.collection)
-		if err != nil || !there {
-			return err
-		}
+	var there bool
+	_, err := timed(ctx, fmt.Sprintf("looking for the collection %q", s.collection), func(ctx context.Context) (err error) {
+		there, err = s.client.CollectionExists(ctx, s.collection)
+		return err
+	})
+	if err != nil || !there {
+		return err
+	}
+	_, err = timed(ctx, fmt.Sprintf("removing the collection %q", s.collection), func(ctx context.Context) error {
 		info, err := s.client.GetCollectionInfo(ctx, s.collection)
 		if err != nil {
 			return err

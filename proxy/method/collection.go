@@ -37,6 +37,10 @@ func (m *Method) CollectionOf(body mem.BufferSlice) string {
 	return s.firstString(size > there)
 }
 
+// maxName is the longest name that Qdrant gives a collection, in bytes. A longer
+// one is refused by Qdrant and would only burden our logs.
+const maxName = 255
+
 // prefixLen is the length of what gRPC puts before a message: a flag for
 // compression, and the length.
 const prefixLen = 5
@@ -61,7 +65,7 @@ func (s *scanner) firstString(cutOff bool) string {
 			return ""
 		}
 	}
-	if !utf8.Valid(name) {
+	if len(name) > maxName || !utf8.Valid(name) {
 		return ""
 	}
 	return string(name)
