@@ -54,7 +54,9 @@ type connection struct {
 	opened    time.Time  // when transport was set
 	inFlight  int
 	calls     uint64 // ever lent
-	idle      chan struct{}
+	// callsBefore is what calls was when transport was set.
+	callsBefore uint64
+	idle        chan struct{}
 }
 
 // run keeps the connection open until the pool is closed.
@@ -70,16 +72,20 @@ func (c *connection) run() {
 		}
 		c.ready(t)
 		t.awaitDown(c.ctx)
-		lived := c.drain(t)
+		lived, carried := c.drain(t)
 		if lived >= settled || c.ctx.Err() != nil {
 			failures = 0
 			continue
 		}
-		c.failed(&ConnectError{
-			Address: c.pool.endpoint.Address,
-			Reason:  "the server ended the connection right after it was opened",
-			Err:     errGone,
-		})
+		// Too soon for a loss that is no failure. Calls need not hear of it,
+		// though, when the connection was good for some.
+		if carried == 0 {
+			c.failed(&ConnectError{
+				Address: c.pool.endpoint.Address,
+				Reason:  "the server ended the connection right after it was opened",
+				Err:     errGone,
+			})
+		}
 		c.pause(backoffDelay(failures))
 		failures++
 	}
@@ -89,7 +95,7 @@ func (c *connection) ready(t *transport) {
 	p := c.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.state, c.transport, c.opened = Ready, t, time.Now()
+	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
 	p.failure = nil
 	p.wakeLocked()
 	p.log.Info("connected", "connection", c.id)
@@ -108,12 +114,15 @@ func (c *connection) failed(err error) {
 	if news := p.failure == nil || p.failure.Reason != why.Reason; news {
 		p.log.Warn("cannot connect", "connection", c.id, "reason", why.Reason)
 	}
-	c.state = Backoff
 	p.failure, p.failedAt = why, time.Now()
 	p.wakeLocked()
 }
 
+// pause waits before the next attempt.
 func (c *connection) pause(d time.Duration) {
+	c.pool.mu.Lock()
+	c.state = Backoff
+	c.pool.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -126,11 +135,11 @@ func (c *connection) pause(d time.Duration) {
 }
 
 // drain takes the connection out of service, waits for its last call to end,
-// closes it, and returns how long it was open.
-func (c *connection) drain(t *transport) time.Duration {
+// closes it, and returns how long it was open and how many calls it carried.
+func (c *connection) drain(t *transport) (lived time.Duration, carried uint64) {
 	p := c.pool
 	p.mu.Lock()
-	lived := time.Since(c.opened)
+	lived, carried = time.Since(c.opened), c.calls-c.callsBefore
 	c.state = Draining
 	c.idle = make(chan struct{})
 	if c.inFlight == 0 {
@@ -156,7 +165,7 @@ func (c *connection) drain(t *transport) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.transport, c.idle, c.state = nil, nil, Connecting
-	return lived
+	return lived, carried
 }
 
 // release ends one call's use of the connection.
