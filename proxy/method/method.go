@@ -8,7 +8,6 @@ package method
 import (
 	"iter"
 	"slices"
-	"strings"
 )
 
 // Method is one RPC. The values are made once, and compared by pointer.
@@ -95,14 +94,3 @@ func Lookup(fullName string) *Method {
 
 // All yields every method once by Index, Other first.
 func All() iter.Seq[*Method] { return slices.Values(methods) }
-
-// Split returns service and name of a path; ok is false when it has not the
-// form "/service/name".
-func Split(fullName string) (service, name string, ok bool) {
-	rest, ok := strings.CutPrefix(fullName, "/")
-	if !ok {
-		return "", "", false
-	}
-	service, name, ok = strings.Cut(rest, "/")
-	return service, name, ok && service != "" && name != ""
-}

@@ -79,20 +79,3 @@ func TestIndexIsDense(t *testing.T) {
 		next++
 	}
 }
-
-func TestSplit(t *testing.T) {
-	for path, want := range map[string][2]string{
-		"/qdrant.Points/Query": {"qdrant.Points", "Query"},
-		"/a/b/c":               {"a", "b/c"},
-		"qdrant.Points/Query":  {},
-		"/qdrant.Points":       {},
-		"//x":                  {},
-		"/x/":                  {},
-		"":                     {},
-	} {
-		service, name, ok := method.Split(path)
-		if ok != (want != [2]string{}) || ok && (service != want[0] || name != want[1]) {
-			t.Errorf("Split(%q) = %q, %q, %v", path, service, name, ok)
-		}
-	}
-}
