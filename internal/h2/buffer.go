@@ -19,15 +19,18 @@ type body struct {
 
 // append copies p into the body.
 func (b *body) append(p []byte, pool mem.BufferPool) {
-	b.n += len(p)
 	for len(p) > 0 {
 		if len(b.room) == 0 {
 			b.seal(pool)
-			b.last = newChunk(min(len(p), chunkSize), pool)
+			// The first chunk is as large as need be, for most messages are in one.
+			// The next ones grow with what is there already: bytes that dribble in
+			// one by one must not cost a buffer each.
+			b.last = newChunk(min(max(len(p), b.n), chunkSize), pool)
 			b.room = (*b.last)[:cap(*b.last)]
 		}
 		k := copy(b.room, p)
 		b.room, p = b.room[k:], p[k:]
+		b.n += k
 	}
 }
 

@@ -2,9 +2,11 @@ package h2
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,14 +17,15 @@ import (
 // concurrently.
 type ClientConn struct {
 	*conn
-	tasks sync.WaitGroup
+	tasks   sync.WaitGroup
+	down    chan struct{} // closed when no new stream may be opened
+	greeted chan struct{} // closed by the server's first SETTINGS
 
 	// Guarded by conn.mu.
-	down     chan struct{} // closed when no new stream may be opened
-	isDown   bool
-	settled  chan struct{} // closed by the server's first SETTINGS
+	why      error // why down is closed; nil while it is not
 	pings    map[[8]byte]chan struct{}
 	nextPing uint64
+	resets   resets
 }
 
 // NewClientConn speaks HTTP/2 on nc, which it owns, and returns when the server's
@@ -31,12 +34,10 @@ func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn
 	c := &ClientConn{
 		conn:    newConn(nc, false, limits.WithDefaults()),
 		down:    make(chan struct{}),
-		settled: make(chan struct{}),
+		greeted: make(chan struct{}),
 		pings:   make(map[[8]byte]chan struct{}),
 	}
-	c.acked = c.pingAcked
-	c.conn.onDownLocked = c.downLocked
-	c.conn.onSettledLocked = sync.OnceFunc(func() { close(c.settled) })
+	c.calling = c
 	c.mu.Lock()
 	c.out = append(c.out, http2.ClientPreface...)
 	c.queued += int64(len(http2.ClientPreface))
@@ -45,13 +46,14 @@ func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn
 		http2.Setting{ID: http2.SettingInitialWindowSize, Val: streamWindow},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: c.limits.HeaderListBytes},
 	)
+	c.resets.acks = 1
 	c.windowUpdateLocked(0, connWindow-65535)
 	c.wakeLocked()
 	c.mu.Unlock()
 	c.tasks.Go(c.flushLoop)
 	c.tasks.Go(c.readLoop)
 	select {
-	case <-c.settled:
+	case <-c.greeted:
 		return c, nil
 	case <-c.closed:
 		c.Close()
@@ -66,35 +68,43 @@ func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn
 // connection is lost, or the server said GOAWAY.
 func (c *ClientConn) Down() <-chan struct{} { return c.down }
 
-func (c *ClientConn) downLocked() {
-	if !c.isDown {
-		c.isDown = true
+func (c *ClientConn) downLocked(why error) {
+	if c.why == nil {
+		c.why = why
 		close(c.down)
 	}
 }
 
-// Open opens a stream and sends its header. When it fails nothing of the stream
-// was sent, and the error is a [*LostError] that says so.
-func (c *ClientConn) Open(front, fields Fields, end bool) (*Stream, error) {
+func (c *ClientConn) greetedLocked() {
+	select {
+	case <-c.greeted:
+	default:
+		close(c.greeted)
+	}
+}
+
+// Open opens a stream and sends its header, pseudo-fields first. With end there
+// is nothing more to send. When it fails nothing of the stream was sent, and the
+// error is a [*LostError] that says so.
+func (c *ClientConn) Open(pseudo, fields Fields, end bool) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.err != nil:
-		return nil, &LostError{Err: c.err}
-	case c.isDown:
-		return nil, &LostError{Err: &GoAwayError{}}
+	case c.why != nil:
+		return nil, &LostError{Err: c.why}
 	case len(c.streams) >= int(c.peerMaxStreams):
 		return nil, &LostError{Err: fmt.Errorf("the server allows no more than %d streams", c.peerMaxStreams)}
 	}
 	s := newStream(c.conn, c.nextID)
+	// What a proxied answer says of its length is between the two ends.
 	s.length = -1
 	c.nextID += 2
 	if c.nextID > 1<<31-1 {
-		c.downLocked() // the ids are used up
+		c.downLocked(errIDs)
 	}
 	c.streams[s.id] = s
-	s.headAt = c.queued
-	c.headersLocked(s.id, front, fields, end)
+	c.headersLocked(s.id, pseudo, fields, end)
+	s.headEnd = c.queued
 	s.sentEnd = end
 	c.wakeLocked()
 	return s, nil
@@ -105,9 +115,13 @@ func (c *ClientConn) Ping(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	ack := make(chan struct{})
 	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return 0, c.err
+	}
 	c.nextPing++
 	var data [8]byte
-	copy(data[:], fmt.Sprintf("%08x", c.nextPing))
+	binary.BigEndian.PutUint64(data[:], c.nextPing)
 	c.pings[data] = ack
 	c.pingLocked(false, data)
 	c.wakeLocked()
@@ -125,9 +139,7 @@ func (c *ClientConn) Ping(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-func (c *ClientConn) pingAcked(data [8]byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *ClientConn) pingAckedLocked(data [8]byte) {
 	if ack, ok := c.pings[data]; ok {
 		delete(c.pings, data)
 		close(ack)
@@ -144,26 +156,27 @@ func (c *ClientConn) Close() {
 	c.tasks.Wait()
 }
 
-// lostLocked says what a stream of a connection that ended knows.
-func (c *conn) lostLocked(s *Stream, err error) error {
-	return &LostError{Sent: c.server || s.headAt < c.taken, Err: err}
-}
-
-func (c *conn) onGoAway(f *http2.GoAwayFrame) error {
-	if c.server {
-		return nil // clients may say so; they also close
-	}
+// onGoAway takes the server's word that it has done nothing with streams above
+// the last one it names. The others go on.
+func (c *ClientConn) onGoAway(f *http2.GoAwayFrame) {
 	reason := &GoAwayError{Code: f.ErrCode, Debug: string(f.DebugData())}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.goingAway = true
-	c.onDownLocked()
+	c.downLocked(reason)
 	for id, s := range c.streams {
 		if id > f.LastStreamID {
-			s.endLocked(&LostError{Err: reason})
+			s.endLocked(&LostError{Sent: s.gotHeader, Err: reason})
 		}
 	}
-	return nil
+}
+
+// lossLocked is what a connection was lost for: what the server said about it
+// before, if it did.
+func (c *ClientConn) lossLocked(err error) error {
+	if gone, ok := c.why.(*GoAwayError); ok { //nolint:errorlint // it is stored as it is
+		return gone
+	}
+	return err
 }
 
 // onResponseBlock takes the header or the trailers of an answer.
@@ -180,29 +193,30 @@ func (c *conn) onResponseBlock(b *headerBlock) error {
 	if s.gotEnd {
 		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeStreamClosed}
 	}
-	if b.overflow {
-		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
-	}
 	front, rest := pseudo(b.fields)
-	if !wellFormed(rest) {
-		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
-	}
+	malformed := b.overflow || !wellFormed(rest)
 	if s.gotHeader {
-		if !b.end || len(front) > 0 {
+		if malformed || !b.end || len(front) > 0 {
 			return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
 		}
-		s.trailer = b.fields
+		s.trailer = slices.Clip(b.fields)
+		if s.trailer == nil {
+			s.trailer = Fields{} // a block without a field is a block
+		}
 	} else {
-		if len(front) != 1 || front[0].Name != ":status" || len(front[0].Value) != 3 {
+		status := statusCode(front)
+		informational := status < 200
+		if malformed || status == 0 || informational && b.end {
 			return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
 		}
-		if front[0].Value[0] == '1' {
-			if b.end {
-				return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
+		if informational { // another block follows
+			if c.rates.over(&c.rates.controls, maxControls) {
+				return &connError{http2.ErrCodeEnhanceYourCalm, "too many informational answers"}
 			}
-			return nil // informational: another block follows
+			return nil
 		}
-		s.header, s.gotHeader = slices.Clip(b.fields), true
+		s.header, s.gotHeader, s.headerOnly = slices.Clip(b.fields), true, b.end
+		c.calling.answeredLocked(s.id)
 	}
 	if b.end {
 		s.gotEnd = true
@@ -211,4 +225,17 @@ func (c *conn) onResponseBlock(b *headerBlock) error {
 	}
 	signal(s.readable)
 	return nil
+}
+
+// statusCode returns the status that the pseudo-fields of an answer say; 0 when
+// they are not those of an answer.
+func statusCode(front Fields) int {
+	if len(front) != 1 || front[0].Name != ":status" || len(front[0].Value) != 3 {
+		return 0
+	}
+	n, err := strconv.ParseUint(front[0].Value, 10, 16)
+	if err != nil || n < 100 {
+		return 0
+	}
+	return int(n)
 }

@@ -3,11 +3,8 @@ package h2
 import (
 	"bufio"
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"time"
 
@@ -21,17 +18,12 @@ const (
 	streamWindow = 1 << 20 // as Qdrant's own
 	connWindow   = 1 << 20
 	maxFrame     = 16 << 10
-	readBuffer   = 32 << 10
-	// outLimit is how many bytes may wait for a socket that does not take them
-	// before writers of DATA wait too.
-	outLimit = 256 << 10
-	// outFatal is how many bytes of frames that cannot wait (acknowledgements,
-	// resets, windows) may pile up before the peer is taken for hostile.
-	outFatal = 4 << 20
+	maxWindow    = 1<<31 - 1
+	tableSize    = 4096 // of header compression, both ways: the default
 )
 
 // conn is one HTTP/2 connection, either end of it. One goroutine reads; one
-// flushes; any may write.
+// flushes; any may queue what is to be sent.
 type conn struct {
 	nc     net.Conn
 	server bool
@@ -39,56 +31,65 @@ type conn struct {
 	pool   mem.BufferPool
 
 	// Of the reading goroutine only.
-	br    *bufio.Reader
-	fr    *http2.Framer
-	dec   *hpack.Decoder
-	block headerBlock
-	rates rates
+	br      *bufio.Reader
+	fr      *http2.Framer
+	dec     *hpack.Decoder
+	block   headerBlock
+	rates   rates
+	settled bool // the peer's first SETTINGS came
+	filled  bool // br was full at least once
+
+	// writing is held while queued bytes are given to the socket. It is taken
+	// before mu.
+	writing sync.Mutex
 
 	// mu guards everything below, and the mutable state of all streams. It is
 	// held for memory operations only, never across a system call.
 	mu      sync.Mutex
 	streams map[uint32]*Stream
-	err     error // why the connection is over; nil while it is not
-	closed  chan struct{}
+	err     error         // why the connection is over; nil while it is not
+	closed  chan struct{} // closed with err
+	cause   error         // what is going to be err, while fail waits for the writer
+	// last is why the connection is to be over as soon as everything that is
+	// queued has been written.
+	last error
 
 	// Writing. Frames are put behind out in the order they are to be sent; that
 	// order is also the order of header compression.
-	out      []byte
-	spare    []byte
-	queued   int64 // bytes ever put behind out
-	taken    int64 // bytes ever handed to the socket
-	enc      *hpack.Encoder
-	encoded  bytes.Buffer
-	wake     chan struct{}
-	flushing bool
-	waiting  []*Stream // senders that wait for room or a window
+	out     []byte
+	spare   []byte
+	queued  int64 // bytes ever put behind out
+	taken   int64 // bytes of them that the socket may have taken
+	enc     *hpack.Encoder
+	encoded bytes.Buffer
+	wake    chan struct{}
+	waiting []*Stream // senders that wait for room or the connection's window
 
 	// The peer's settings, and the windows.
-	peerStreamWindow int32
-	peerMaxFrame     int
+	peerStreamWindow int64
 	peerMaxStreams   uint32
 	sendWindow       int64
 	unreturned       int // received bytes whose window was not returned yet
+	toll             toll
 
-	nextID    uint32 // client: of the next stream
-	lastID    uint32 // server: the highest stream of the peer
-	goingAway bool   // we said, or were told, that there are no new streams
+	nextID uint32 // client: of the next stream
+	lastID uint32 // server: the highest stream of the peer
 	// weReset are the newest streams that we reset: what the peer had under way
 	// for them is no mistake of its.
 	weReset     [64]uint32
 	weResetNext int
-	refusing    bool // server: streams above refuseAbove are not served
-	refuseAbove uint32
-	onIdle      func() // called when the last stream has ended while refusing
 
-	// Set before the connection is used, by the end that it is.
-	cfg             *ServerConfig
-	onStream        func(*Stream)
-	acked           func([8]byte)
-	onDownLocked    func()
-	onSettledLocked func()
+	// The end that the connection is; the other is nil.
+	serving *serverConn
+	calling *ClientConn
 }
+
+// A connection begins with a small buffer for reading and gets the large one as
+// soon as it has filled that: many connections never do.
+const (
+	firstReadBuffer = 2 << 10
+	fullReadBuffer  = 32 << 10
+)
 
 // newConn prepares a connection; the caller starts reading.
 func newConn(nc net.Conn, server bool, limits Limits) *conn {
@@ -97,127 +98,125 @@ func newConn(nc net.Conn, server bool, limits Limits) *conn {
 		server:           server,
 		limits:           limits,
 		pool:             mem.DefaultBufferPool(),
-		br:               bufio.NewReaderSize(nc, readBuffer),
 		streams:          make(map[uint32]*Stream),
 		closed:           make(chan struct{}),
 		wake:             make(chan struct{}, 1),
 		peerStreamWindow: 65535,
-		peerMaxFrame:     maxFrame,
 		peerMaxStreams:   1<<31 - 1,
 		sendWindow:       65535,
 		nextID:           1,
 	}
-	c.fr = http2.NewFramer(io.Discard, c.br)
-	c.fr.SetReuseFrames()
-	c.fr.SetMaxReadFrameSize(maxFrame)
+	c.readThrough(firstReadBuffer)
 	c.enc = hpack.NewEncoder(&c.encoded)
-	c.dec = hpack.NewDecoder(4096, c.emit)
-	c.dec.SetMaxStringLength(int(limits.HeaderListBytes))
+	// Strings need no limit of their own: a block has one.
+	c.dec = hpack.NewDecoder(tableSize, c.emit)
 	return c
 }
 
-// fail ends the connection: every stream ends with err, and the socket closes.
-// The first error wins.
-func (c *conn) fail(err error) {
+// readThrough has the connection read through a buffer of n bytes from now on.
+// Nothing is in the one that it had, and no header block is under way.
+func (c *conn) readThrough(n int) {
+	c.br = bufio.NewReaderSize(c.nc, n)
+	c.fr = http2.NewFramer(io.Discard, c.br)
+	c.fr.SetReuseFrames()
+	c.fr.SetMaxReadFrameSize(maxFrame)
+}
+
+// end makes the connection over for all who use it: every stream ends with err.
+// The socket stays as it is. The first error wins.
+func (c *conn) end(err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.err != nil {
-		c.mu.Unlock()
 		return
+	}
+	if c.cause != nil {
+		err = c.cause
 	}
 	c.err = err
 	close(c.closed)
-	if c.onDownLocked != nil {
-		c.onDownLocked()
+	if c.calling != nil {
+		c.calling.downLocked(err)
 	}
 	for _, s := range c.streams {
-		s.endLocked(c.lostLocked(s, err))
+		// Of a server's stream nobody asks whether it was sent.
+		s.endLocked(&LostError{Sent: c.server || s.headEnd <= c.taken, Err: err})
+	}
+}
+
+// fail ends the connection at once. The first error wins.
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = err
 	}
 	c.mu.Unlock()
+	// A write that is under way ends with the socket, and only then is it known
+	// what was sent of it.
 	c.nc.Close()
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.end(err)
 }
 
-// connError is a violation by the peer that ends the connection.
-type connError struct {
-	code   http2.ErrCode
-	reason string
+// finishLocked ends the connection as soon as what is queued has been written.
+func (c *conn) finishLocked(err error) {
+	if c.last == nil {
+		c.last = err
+	}
+	c.wakeLocked()
 }
 
-func (e *connError) Error() string { return fmt.Sprintf("%v: %s", e.code, e.reason) }
+// Closing a socket while bytes of the peer are unread makes the kernel send a
+// reset, which can overtake what we said last. So the last of the peer is read
+// away, for as long as this.
+const (
+	lingerTime  = 250 * time.Millisecond
+	lingerBytes = 1 << 20
+)
 
-// abort tells the peer with GOAWAY why the connection ends, and ends it.
-func (c *conn) abort(code http2.ErrCode, reason string) {
+// halfClose tells the peer that nothing more comes, and has reading end soon.
+func (c *conn) halfClose() {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+}
+
+func (c *conn) linger() {
+	_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
+}
+
+// lastWords is how long a peer that broke the protocol may take to read why the
+// connection ends.
+const lastWords = time.Second
+
+// abort tells the peer with GOAWAY why the connection ends, and ends it. Only
+// the reading goroutine may call it, which reads no more frames then.
+func (c *conn) abort(violation *connError) {
 	c.mu.Lock()
-	c.goAwayLocked(c.lastID, code, reason)
+	c.goAwayLocked(c.lastID, violation.code, violation.reason)
+	if c.calling != nil {
+		c.calling.downLocked(violation)
+	}
+	c.finishLocked(violation)
 	c.mu.Unlock()
-	_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
-	c.flush()
-	c.fail(&connError{code, reason})
-}
-
-// flushLoop writes what others have queued until the connection is over.
-func (c *conn) flushLoop() {
-	for {
-		select {
-		case <-c.wake:
-		case <-c.closed:
-			return
-		}
-		// Whoever else is runnable may add to the same write: with one thread
-		// that is most of the calls that are under way.
-		runtime.Gosched()
-		if err := c.flush(); err != nil {
-			c.fail(err)
-			return
-		}
-	}
-}
-
-// flush writes everything that is queued. Concurrent callers share one write.
-func (c *conn) flush() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flushing {
-		return nil
-	}
-	c.flushing = true
-	defer func() { c.flushing = false }()
-	for len(c.out) > 0 {
-		out := c.out
-		c.out = c.spare[:0]
-		c.taken += int64(len(out))
-		c.mu.Unlock()
-		if c.limits.WriteStall > 0 {
-			_ = c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteStall))
-		}
-		_, err := c.nc.Write(out)
-		c.mu.Lock()
-		c.spare = out
-		if cap(c.spare) > outLimit {
-			c.spare = nil // one big burst must not stay
-		}
-		if err != nil {
-			return err
-		}
-		c.wakeSendersLocked()
-	}
-	return nil
-}
-
-// wakeLocked has the queued bytes written soon.
-func (c *conn) wakeLocked() {
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
 	select {
-	case c.wake <- struct{}{}:
-	default:
+	case <-c.closed:
+		c.linger()
+	case <-timer.C:
 	}
+	c.fail(violation)
 }
 
-// wakeSendersLocked lets all waiting senders look again.
-func (c *conn) wakeSendersLocked() {
-	for _, s := range c.waiting {
-		s.waitingSend = false
-		signal(s.sendable)
+// streamEndedLocked ends a connection that drains with its last stream.
+func (c *conn) streamEndedLocked() {
+	if c.serving != nil && c.serving.final && len(c.streams) == 0 {
+		c.finishLocked(errClosed)
 	}
-	c.waiting = c.waiting[:0]
 }
 
 // signal wakes the one goroutine that waits on ch, now or when it comes to wait.
@@ -227,26 +226,3 @@ func signal(ch chan struct{}) {
 	default:
 	}
 }
-
-// checkOutLocked ends connections whose peer makes us answer and never reads.
-func (c *conn) checkOutLocked() error {
-	if len(c.out) > outFatal {
-		return &connError{http2.ErrCodeEnhanceYourCalm, "the peer causes answers and does not read them"}
-	}
-	return nil
-}
-
-// streamEndedLocked ends a connection that drains with its last stream.
-func (c *conn) streamEndedLocked() {
-	if c.refusing && len(c.streams) == 0 && c.onIdle != nil {
-		// What is queued goes out first, and fail takes mu.
-		idle := c.onIdle
-		c.onIdle = nil
-		go func() {
-			_ = c.flush()
-			idle()
-		}()
-	}
-}
-
-var errClosed = errors.New("the connection was closed")

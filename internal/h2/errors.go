@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/net/http2"
@@ -12,6 +13,8 @@ type ResetError struct {
 	// ByUs is true when the peer broke the protocol on this stream, and false
 	// when it was the peer who reset it.
 	ByUs bool
+	// begun is true when the peer's answer had begun.
+	begun bool
 }
 
 // Error names the code.
@@ -23,14 +26,16 @@ func (e *ResetError) Error() string {
 }
 
 // NeverSent reports whether the peer says that it did nothing with the stream
-// (RFC 9113 §8.7).
-func (e *ResetError) NeverSent() bool { return !e.ByUs && e.Code == http2.ErrCodeRefusedStream }
+// (RFC 9113 §8.7). After the beginning of an answer it is not believed.
+func (e *ResetError) NeverSent() bool {
+	return !e.ByUs && !e.begun && e.Code == http2.ErrCodeRefusedStream
+}
 
 // LostError says that a stream ended with its connection, or never began.
 type LostError struct {
 	// Sent is false only when it is certain that the peer did nothing with the
-	// stream: not a byte of it was handed to the socket, or the peer's GOAWAY
-	// says so.
+	// stream: its header was not handed to the socket completely, or the peer's
+	// GOAWAY says so.
 	Sent bool
 	Err  error
 }
@@ -41,7 +46,7 @@ func (e *LostError) Error() string { return e.Err.Error() }
 // Unwrap returns what happened to the connection.
 func (e *LostError) Unwrap() error { return e.Err }
 
-// GoAwayError says that the peer ended the connection in order.
+// GoAwayError says that the peer said GOAWAY.
 type GoAwayError struct {
 	Code  http2.ErrCode
 	Debug string
@@ -54,3 +59,18 @@ func (e *GoAwayError) Error() string {
 	}
 	return fmt.Sprintf("the peer is going away: %v %q", e.Code, e.Debug)
 }
+
+// connError is a violation by the peer that ends the connection.
+type connError struct {
+	code   http2.ErrCode
+	reason string
+}
+
+func (e *connError) Error() string { return fmt.Sprintf("%v: %s", e.code, e.reason) }
+
+var (
+	errClosed = errors.New("the connection was closed")
+	// errReset says that we ended the stream ourselves.
+	errReset = errors.New("the stream was reset by us")
+	errIDs   = errors.New("the connection has no stream identifiers left")
+)

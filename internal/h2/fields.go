@@ -1,6 +1,3 @@
-// Package h2 holds what the two ends of a proxied call share of HTTP/2.
-//
-// It knows nothing of Qdrant, of policy, or of any other package here.
 package h2
 
 import (
@@ -74,6 +71,17 @@ func (f Fields) Has(name string) bool {
 	return slices.ContainsFunc(f, func(field hpack.HeaderField) bool { return field.Name == name })
 }
 
+// Get returns the value of the first field of that lower-case name; "" when
+// there is none.
+func (f Fields) Get(name string) string {
+	for i := range f {
+		if f[i].Name == name {
+			return f[i].Value
+		}
+	}
+	return ""
+}
+
 // Values returns the values of all fields of that name, in order; nil when
 // there is none. The name is given in lower case.
 func (f Fields) Values(name string) []string {
@@ -85,6 +93,12 @@ func (f Fields) Values(name string) []string {
 	}
 	return values
 }
+
+// Pseudo returns the fields whose names begin with a colon.
+func (f Fields) Pseudo() Fields { front, _ := pseudo(f); return front }
+
+// Regular returns the fields that are not pseudo-fields.
+func (f Fields) Regular() Fields { _, rest := pseudo(f); return rest }
 
 // Without returns the fields except those of the given lower-case names. The
 // receiver is not changed.

@@ -1,10 +1,10 @@
 package h2
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // EncodeMessage writes a status message as the value of grpc-message:
@@ -28,10 +28,11 @@ func EncodeMessage(message string) string {
 }
 
 // DecodeMessage reads the value of grpc-message. As the specification asks, what
-// is not properly encoded is kept as it is.
+// is not properly encoded is kept as it is. The result is valid UTF-8, because
+// nothing else fits into a status.
 func DecodeMessage(value string) string {
 	if !strings.Contains(value, "%") {
-		return value
+		return strings.ToValidUTF8(value, "\uFFFD")
 	}
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
@@ -43,9 +44,6 @@ func DecodeMessage(value string) string {
 			}
 		}
 		b.WriteByte(value[i])
-	}
-	if decoded := b.String(); utf8.ValidString(decoded) {
-		return decoded
 	}
 	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }
@@ -69,7 +67,7 @@ func DecodeTimeout(value string) (d time.Duration, ok bool) {
 	}
 	digits, suffix := value[:len(value)-1], value[len(value)-1]
 	n, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil || digits[0] == '+' {
+	if err != nil {
 		return 0, false
 	}
 	for _, u := range timeoutUnits {
@@ -89,8 +87,7 @@ func DecodeTimeout(value string) (d time.Duration, ok bool) {
 // than the caller does. A duration that is not positive is written as 0.
 func EncodeTimeout(d time.Duration) string {
 	d = max(d, 0)
-	for i := len(timeoutUnits) - 1; i >= 0; i-- {
-		u := timeoutUnits[i]
+	for i, u := range slices.Backward(timeoutUnits) {
 		n := int64(d / u.unit)
 		exact := d-time.Duration(n)*u.unit <= d/100
 		if (exact || i == 0) && n < 100_000_000 {

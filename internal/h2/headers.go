@@ -14,19 +14,22 @@ import (
 type headerBlock struct {
 	stream   uint32 // 0 between blocks
 	end      bool   // END_STREAM
+	selfDep  bool   // the stream was said to depend on itself
+	encoded  []byte // of a block in several frames
+	frames   int
 	fields   Fields
 	bytes    uint32 // of the list, as RFC 9113 §6.5.2 counts
-	encoded  int
-	frames   int
-	overflow bool // larger than our limits: the rest is not kept
-	selfDep  bool
+	overflow bool   // larger than our limits: the rest is not kept
 }
 
 // A header block may take this much of the wire. What is stored of it is bounded
-// by Limits; this bounds the work (CVE-2023-45288 was CONTINUATION without end).
+// by Limits; this bounds the work (CVE-2023-45288 was CONTINUATION without end,
+// most of it for streams that nobody wanted any more). It is well above
+// Limits.HeaderListBytes, so that a call with too large a header gets an answer
+// and does not take the other calls of its connection with it.
 const (
 	maxBlockBytes  = 128 << 10
-	maxBlockFrames = 32
+	maxBlockFrames = 1024
 )
 
 func (c *conn) onHeaders(f *http2.HeadersFrame) error {
@@ -42,22 +45,30 @@ func (c *conn) onContinuation(f *http2.ContinuationFrame) error {
 	return c.onFragment(f.HeaderBlockFragment(), f.HeadersEnded())
 }
 
+// onFragment decodes a block when it is complete. Decoding piece by piece would
+// start over at every piece of a long field.
 func (c *conn) onFragment(fragment []byte, last bool) error {
 	b := &c.block
-	b.encoded += len(fragment)
 	b.frames++
-	if b.encoded > maxBlockBytes || b.frames > maxBlockFrames {
+	if len(b.encoded)+len(fragment) > maxBlockBytes || b.frames > maxBlockFrames {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "endless header block"}
 	}
-	if _, err := c.dec.Write(fragment); err != nil {
-		return &connError{http2.ErrCodeCompression, err.Error()}
+	if !last || b.frames > 1 {
+		b.encoded = append(b.encoded, fragment...)
+		fragment = b.encoded
 	}
 	if !last {
 		return nil
 	}
-	if err := c.dec.Close(); err != nil {
+	// A block must be decoded whatever becomes of it: compression has a state.
+	_, err := c.dec.Write(fragment)
+	if err == nil {
+		err = c.dec.Close()
+	}
+	if err != nil {
 		return &connError{http2.ErrCodeCompression, err.Error()}
 	}
+	c.dec.SetEmitEnabled(true)
 	done := *b
 	*b = headerBlock{}
 	if c.server {
@@ -70,8 +81,9 @@ func (c *conn) onFragment(fragment []byte, last bool) error {
 func (c *conn) emit(f hpack.HeaderField) {
 	b := &c.block
 	b.bytes += f.Size()
-	if b.overflow || b.bytes > c.limits.HeaderListBytes || len(b.fields) >= c.limits.HeaderFields {
+	if b.bytes > c.limits.HeaderListBytes || len(b.fields) >= c.limits.HeaderFields {
 		b.overflow = true
+		c.dec.SetEmitEnabled(false)
 		return
 	}
 	b.fields = append(b.fields, f)
@@ -142,21 +154,4 @@ func contentLength(fields Fields) (n int64, ok bool) {
 		n = int64(v)
 	}
 	return n, true
-}
-
-// Pseudo returns the fields whose names begin with a colon.
-func (f Fields) Pseudo() Fields { front, _ := pseudo(f); return front }
-
-// Regular returns the fields that are not pseudo-fields.
-func (f Fields) Regular() Fields { _, rest := pseudo(f); return rest }
-
-// Get returns the value of the first field of that lower-case name; "" when
-// there is none.
-func (f Fields) Get(name string) string {
-	for i := range f {
-		if f[i].Name == name {
-			return f[i].Value
-		}
-	}
-	return ""
 }

@@ -5,69 +5,91 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"golang.org/x/net/http2"
 )
 
-// readLoop handles frames until the connection is over. It never writes itself:
-// two peers that both wait for the other to read would wait for ever.
+// readLoop handles frames until the connection is over.
 func (c *conn) readLoop() {
+	defer c.nc.Close()
 	for {
 		err := c.readFrame()
-		if err == nil {
-			continue
+		select {
+		case <-c.closed:
+			c.linger()
+			return
+		default:
 		}
-		if stream, ok := errors.AsType[http2.StreamError](err); ok {
-			c.streamError(stream.StreamID, stream.Code)
-			continue
+		if violation, ok := errors.AsType[http2.StreamError](err); ok {
+			err = c.streamError(violation)
 		}
-		c.stopReading(err)
-		return
+		if err != nil {
+			c.stopReading(err)
+			return
+		}
 	}
 }
 
 // stopReading ends the connection for err, and tells the peer when it is to blame.
 func (c *conn) stopReading(err error) {
 	if violation, ok := errors.AsType[*connError](err); ok {
-		c.abort(violation.code, violation.reason)
+		c.abort(violation)
 		return
 	}
 	if violation, ok := errors.AsType[http2.ConnectionError](err); ok {
-		c.abort(http2.ErrCode(violation), "")
+		c.abort(&connError{http2.ErrCode(violation), "malformed frame"})
 		return
 	}
 	if errors.Is(err, http2.ErrFrameTooLarge) {
-		c.abort(http2.ErrCodeFrameSize, "frame too large")
+		c.abort(&connError{http2.ErrCodeFrameSize, "frame too large"})
 		return
+	}
+	if c.calling != nil {
+		c.mu.Lock()
+		err = c.calling.lossLocked(err)
+		c.mu.Unlock()
 	}
 	c.fail(err)
 }
 
 // streamError resets a stream for what its peer did wrong.
-func (c *conn) streamError(id uint32, code http2.ErrCode) {
+func (c *conn) streamError(violation http2.StreamError) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.resetLocked(id, code)
+	c.resetLocked(violation.StreamID, violation.Code)
 	c.wakeLocked()
-	if s := c.streams[id]; s != nil {
-		s.endLocked(&ResetError{Code: code, ByUs: true})
+	if s := c.streams[violation.StreamID]; s != nil {
+		s.endLocked(&ResetError{Code: violation.Code, ByUs: true})
 	}
+	if c.rates.over(&c.rates.faults, maxFaults) {
+		return &connError{http2.ErrCodeEnhanceYourCalm, "too many streams with mistakes"}
+	}
+	return c.checkOutLocked()
 }
 
 func (c *conn) readFrame() error {
+	if c.block.stream == 0 && c.br.Buffered() == 0 && c.br.Size() < fullReadBuffer && c.filled {
+		c.readThrough(fullReadBuffer)
+	}
 	// DATA is most of the bytes: it goes from the read buffer into the stream's
 	// without a stop in the framer's.
-	if head, err := c.br.Peek(frameHeaderLen); err != nil {
-		if len(head) > 0 && errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
-		}
-		return err
-	} else if http2.FrameType(head[3]) == http2.FrameData && c.block.stream == 0 {
-		return c.readData(head)
+	head, err := c.br.Peek(frameHeaderLen)
+	if err != nil {
+		return cut(err, len(head) > 0)
+	}
+	size := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
+	c.filled = c.filled || c.br.Buffered() == c.br.Size() || size > c.br.Size()
+	kind := http2.FrameType(head[3])
+	if !c.settled && (kind != http2.FrameSettings || http2.Flags(head[4]).Has(http2.FlagSettingsAck)) {
+		return &connError{http2.ErrCodeProtocol, "SETTINGS must come first"}
+	}
+	if kind == http2.FrameData && c.block.stream == 0 {
+		return cut(c.readData(head, size), true)
 	}
 	frame, err := c.fr.ReadFrame()
 	if err != nil {
-		return err
+		return cut(err, true)
 	}
 	switch frame := frame.(type) {
 	case *http2.HeadersFrame:
@@ -83,7 +105,10 @@ func (c *conn) readFrame() error {
 	case *http2.RSTStreamFrame:
 		return c.onReset(frame)
 	case *http2.GoAwayFrame:
-		return c.onGoAway(frame)
+		// Clients may say so; they also close.
+		if c.calling != nil {
+			c.calling.onGoAway(frame)
+		}
 	case *http2.PushPromiseFrame:
 		return &connError{http2.ErrCodeProtocol, "PUSH_PROMISE"}
 	case *http2.PriorityFrame:
@@ -98,9 +123,16 @@ func (c *conn) readFrame() error {
 	return nil
 }
 
+// cut says of io.EOF that it came inside of something, if it did.
+func cut(err error, inside bool) error {
+	if inside && err == io.EOF { //nolint:errorlint // readers return it as it is
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // readData takes one DATA frame, whose header is head, from the read buffer.
-func (c *conn) readData(head []byte) error {
-	size := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
+func (c *conn) readData(head []byte, size int) error {
 	flags := http2.Flags(head[4])
 	id := binary.BigEndian.Uint32(head[5:]) & (1<<31 - 1)
 	if _, err := c.br.Discard(frameHeaderLen); err != nil {
@@ -151,7 +183,7 @@ func (c *conn) readData(head []byte) error {
 	if refused != nil {
 		return refused // of the stream only, so its bytes had to be read
 	}
-	return c.dataDone(s, size, left-padding, end)
+	return c.dataDone(s, left-padding, end)
 }
 
 // admitData finds the stream of a DATA frame and charges the windows. The
@@ -160,32 +192,30 @@ func (c *conn) admitData(id uint32, size int) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.streams[id]
-	if s == nil {
-		if c.idleLocked(id) {
-			return nil, &connError{http2.ErrCodeProtocol, "DATA on an idle stream"}
-		}
-		// The bytes count for the connection's window in any case.
-		c.unreturned += size
-		c.returnWindowLocked()
-		if !c.server || slices.Contains(c.weReset[:], id) {
-			return nil, nil // they were under way when we reset the stream
-		}
-		return nil, http2.StreamError{StreamID: id, Code: http2.ErrCodeStreamClosed}
+	if s == nil && c.idleLocked(id) {
+		return nil, &connError{http2.ErrCodeProtocol, "DATA on an idle stream"}
 	}
-	if s.gotEnd || !s.gotHeader && !c.server {
+	// For the connection's window bytes are consumed by being read, whatever
+	// becomes of them: a stream that nobody reads stalls itself and no other.
+	c.unreturned += size
+	c.returnWindowLocked()
+	switch {
+	case s == nil && (!c.server || c.resetLately(id)):
+		return nil, nil // they were under way when we reset the stream
+	case s == nil || s.gotEnd:
 		return nil, http2.StreamError{StreamID: id, Code: http2.ErrCodeStreamClosed}
-	}
-	if s.window -= int64(size); s.window < 0 {
+	case !s.gotHeader:
+		return nil, http2.StreamError{StreamID: id, Code: http2.ErrCodeProtocol}
+	case s.window < int64(size):
 		return nil, http2.StreamError{StreamID: id, Code: http2.ErrCodeFlowControl}
 	}
-	if s.discard {
-		c.openWindowLocked(s, true)
-		c.unreturned += size
-		c.returnWindowLocked()
-		return nil, nil
-	}
+	s.window -= int64(size)
 	return s, nil
 }
+
+// resetLately reports whether the peer may not have seen yet that we reset a
+// stream. Call it with mu held.
+func (c *conn) resetLately(id uint32) bool { return slices.Contains(c.weReset[:], id) }
 
 func (c *conn) store(s *Stream, chunk []byte) {
 	c.mu.Lock()
@@ -196,21 +226,17 @@ func (c *conn) store(s *Stream, chunk []byte) {
 }
 
 // dataDone accounts for a DATA frame that was read.
-func (c *conn) dataDone(s *Stream, size, payload int, end bool) error {
+func (c *conn) dataDone(s *Stream, payload int, end bool) error {
 	if s == nil {
 		return nil
 	}
 	c.mu.Lock()
-	// Padding is consumed by being read. The rest is, for the connection, too: a
-	// stream that nobody reads stalls itself and no other.
-	c.unreturned += size
-	c.returnWindowLocked()
+	defer c.mu.Unlock()
 	s.total += int64(payload)
+	if s.wrongLengthLocked(end) {
+		return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
+	}
 	if end {
-		if s.wrongLengthLocked() {
-			c.mu.Unlock()
-			return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
-		}
 		s.gotEnd = true
 		s.doneLocked()
 		signal(s.sendable)
@@ -219,11 +245,7 @@ func (c *conn) dataDone(s *Stream, size, payload int, end bool) error {
 		c.openWindowLocked(s, s.held)
 	}
 	signal(s.readable)
-	ready := s.readyLocked()
-	c.mu.Unlock()
-	if ready {
-		c.onStream(s)
-	}
+	s.handOverLocked()
 	return nil
 }
 
@@ -249,60 +271,74 @@ func (c *conn) onSettings(f *http2.SettingsFrame) error {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many SETTINGS"}
 	}
 	if f.IsAck() {
+		if c.calling != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.calling.settledLocked()
+		}
 		return nil
+	}
+	if !c.settled {
+		c.settled = true
+		_ = c.nc.SetReadDeadline(time.Time{})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	window := c.peerStreamWindow
 	err := f.ForeachSetting(func(s http2.Setting) error {
-		if err := s.Valid(); err != nil {
-			return err
+		switch s.ID {
+		case http2.SettingHeaderTableSize:
+			c.enc.SetMaxDynamicTableSizeLimit(s.Val)
+			c.enc.SetMaxDynamicTableSize(min(s.Val, tableSize))
+		case http2.SettingMaxConcurrentStreams:
+			c.peerMaxStreams = s.Val
+		case http2.SettingInitialWindowSize:
+			window = int64(s.Val)
 		}
-		c.applyLocked(s)
-		return nil
+		return s.Valid()
 	})
+	if err == nil {
+		err = c.shiftWindowsLocked(window)
+	}
 	if err != nil {
 		return err
 	}
-	if c.onSettledLocked != nil {
-		c.onSettledLocked()
+	if c.calling != nil {
+		c.calling.greetedLocked()
 	}
-	c.settingsAckLocked()
-	c.wakeSendersLocked()
+	c.frameLocked(0, http2.FrameSettings, http2.FlagSettingsAck, 0)
 	c.wakeLocked()
 	return c.checkOutLocked()
 }
 
-func (c *conn) applyLocked(s http2.Setting) {
-	switch s.ID {
-	case http2.SettingHeaderTableSize:
-		c.enc.SetMaxDynamicTableSizeLimit(s.Val)
-	case http2.SettingMaxConcurrentStreams:
-		c.peerMaxStreams = s.Val
-	case http2.SettingMaxFrameSize:
-		// Larger frames than the default would only delay other streams.
-		c.peerMaxFrame = int(min(s.Val, maxFrame))
-	case http2.SettingInitialWindowSize:
-		// The change counts for streams that exist too, and may put them below
-		// zero (RFC 9113 §6.9.2).
-		delta := int64(s.Val) - int64(c.peerStreamWindow)
-		c.peerStreamWindow = int32(s.Val)
-		for _, stream := range c.streams {
-			stream.sendWindow += delta
-		}
+// shiftWindowsLocked applies a changed initial window. The change counts for
+// streams that exist, too, and may put them below zero (RFC 9113 §6.9.2).
+func (c *conn) shiftWindowsLocked(window int64) error {
+	delta := window - c.peerStreamWindow
+	c.peerStreamWindow = window
+	if delta == 0 {
+		return nil
 	}
+	for _, s := range c.streams {
+		if s.sendWindow += delta; s.sendWindow > maxWindow {
+			return &connError{http2.ErrCodeFlowControl, "SETTINGS make a stream's window overflow"}
+		}
+		signal(s.sendable)
+	}
+	return nil
 }
 
 func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
-	if c.rates.over(&c.rates.updates, maxUpdates) {
-		return &connError{http2.ErrCodeEnhanceYourCalm, "too many WINDOW_UPDATE"}
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.toll.over(&c.toll.updates, maxUpdates) {
+		return &connError{http2.ErrCodeEnhanceYourCalm, "too many WINDOW_UPDATE"}
+	}
 	if f.StreamID == 0 {
-		if c.sendWindow += int64(f.Increment); c.sendWindow > 1<<31-1 {
+		if c.sendWindow += int64(f.Increment); c.sendWindow > maxWindow {
 			return &connError{http2.ErrCodeFlowControl, "the connection's window overflows"}
 		}
-		c.wakeSendersLocked()
+		c.wakeSenderLocked()
 		return nil
 	}
 	s := c.streams[f.StreamID]
@@ -312,7 +348,7 @@ func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 		}
 		return nil
 	}
-	if s.sendWindow += int64(f.Increment); s.sendWindow > 1<<31-1 {
+	if s.sendWindow += int64(f.Increment); s.sendWindow > maxWindow {
 		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeFlowControl}
 	}
 	signal(s.sendable)
@@ -320,17 +356,20 @@ func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 }
 
 func (c *conn) onPing(f *http2.PingFrame) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if f.IsAck() {
-		if c.acked != nil {
-			c.acked(f.Data)
+		switch {
+		case c.calling != nil:
+			c.calling.pingAckedLocked(f.Data)
+		case f.Data == drainPing:
+			c.serving.goAwayFinallyLocked()
 		}
 		return nil
 	}
-	if c.rates.over(&c.rates.controls, maxControls) {
+	if c.toll.over(&c.toll.pings, maxPings) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many PINGs"}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.pingLocked(true, f.Data)
 	c.wakeLocked()
 	return c.checkOutLocked()
@@ -349,14 +388,14 @@ func (c *conn) onReset(f *http2.RSTStreamFrame) error {
 		}
 		return nil
 	}
-	// A server that is done with a call before the caller is says so with
-	// NO_ERROR after a whole answer: that is no failure.
-	if f.ErrCode == http2.ErrCodeNo && s.gotEnd {
+	// A server that is done with a call before its caller is says so with
+	// NO_ERROR after a whole answer: that is no failure (RFC 9113 §8.1).
+	if !c.server && f.ErrCode == http2.ErrCodeNo && s.gotEnd {
 		s.sentEnd = true
 		s.doneLocked()
 		signal(s.sendable)
 		return nil
 	}
-	s.endLocked(&ResetError{Code: f.ErrCode})
+	s.endLocked(&ResetError{Code: f.ErrCode, begun: !c.server && s.gotHeader})
 	return nil
 }

@@ -2,12 +2,10 @@ package h2
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"time"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc/mem"
 )
 
@@ -17,30 +15,33 @@ type Stream struct {
 	conn *conn
 	id   uint32
 
-	// Guarded by conn.mu.
-	header    Fields // first header block without 1xx; nil until it came
-	trailer   Fields
-	received  body
-	window    int64 // what the peer may still send
-	gotHeader bool
-	gotEnd    bool  // the peer ended its side
-	sentEnd   bool  // we ended ours
-	end       error // why the stream was cut short; nil otherwise
-	finished  bool  // it is no longer in conn.streams
-	held      bool  // server: not handed to the handler yet
-	discard   bool  // whatever still arrives is thrown away
+	// Guarded by conn.mu. Receiving:
+	header     Fields // first header block without 1xx
+	trailer    Fields // nil when none came
+	received   body
+	window     int64 // what the peer may still send
+	length     int64 // announced bytes of the body; -1 when none were
+	total      int64 // received bytes of the body
+	gotHeader  bool
+	headerOnly bool // the first block was the last frame, too
+	gotEnd     bool // the peer ended its side
+	discard    bool // whatever still arrives is thrown away
 
-	arrived  time.Time // server: when the header was complete
-	hold     int       // server: how many bytes are stored before the stream is handled
-	length   int64     // announced bytes of the body; -1 when none were
-	total    int64     // received bytes of the body
-	tooLarge bool
-
+	// Sending.
 	sendWindow  int64
+	headEnd     int64 // client: up to where the queued bytes hold the header
+	sentEnd     bool  // we ended our side
 	waitingSend bool
-	headAt      int64 // where in the written bytes the first header block begins
 
-	onEnd func() // called once when the stream is cut short
+	end      error  // why the stream was cut short; nil otherwise
+	finished bool   // it is no longer in conn.streams
+	onEnd    func() // called once when the stream is cut short
+
+	// Of a server's stream. All but held never change.
+	arrived  time.Time // when the header was complete
+	tooLarge bool
+	hold     int  // how many bytes are stored before the stream is handled
+	held     bool // not handed to the handler yet
 
 	// Each wakes the one goroutine that reads or writes.
 	readable chan struct{}
@@ -52,23 +53,20 @@ func newStream(c *conn, id uint32) *Stream {
 		conn:       c,
 		id:         id,
 		window:     streamWindow,
-		sendWindow: int64(c.peerStreamWindow),
+		sendWindow: c.peerStreamWindow,
 		readable:   make(chan struct{}, 1),
 		sendable:   make(chan struct{}, 1),
 	}
 }
 
-// ErrReset says that we ended the stream ourselves.
-var errReset = errors.New("the stream was reset by us")
-
-// Header waits for the first header block. ended says that it was the last one
-// as well.
+// Header waits for the first header block. ended says that nothing followed it:
+// the same frame ended the peer's side.
 func (s *Stream) Header(ctx context.Context) (header Fields, ended bool, err error) {
 	c := s.conn
 	for {
 		c.mu.Lock()
 		if s.gotHeader {
-			header, ended = s.header, s.gotEnd && s.trailer == nil && s.received.n == 0
+			header, ended = s.header, s.headerOnly
 			c.mu.Unlock()
 			return header, ended, nil
 		}
@@ -152,19 +150,12 @@ func (s *Stream) ReadWhole(ctx context.Context, limit int) (data mem.BufferSlice
 	}
 }
 
-// Trailer returns the last header block, once Read has returned io.EOF; empty
-// when there was none of its own.
+// Trailer returns the last header block, once Read has returned io.EOF; nil when
+// there was none beside the first.
 func (s *Stream) Trailer() Fields {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	return s.trailer
-}
-
-// Done returns how the stream was cut short, or nil.
-func (s *Stream) Err() error {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
-	return s.end
 }
 
 // openWindowLocked lets the peer send on, in steps. Bytes that were received and
@@ -184,15 +175,24 @@ func (c *conn) openWindowLocked(s *Stream, storing bool) {
 
 // endLocked ends the stream before its time.
 func (s *Stream) endLocked(err error) {
-	if s.end != nil || s.finished && s.gotEnd && s.sentEnd {
+	if !s.finished {
+		s.endKeepLocked(err)
+		s.removeLocked()
+	}
+}
+
+// endKeepLocked ends the stream for those who use it. To the peer it is open
+// until it is removed.
+func (s *Stream) endKeepLocked(err error) {
+	if s.end != nil {
 		return
 	}
 	s.end = err
-	s.removeLocked()
 	if s.held {
 		// No handler is going to free what was stored for it.
 		s.held = false
-		s.received.free(s.conn.pool)
+		s.conn.serving.handlers--
+		s.discardLocked()
 	}
 	signal(s.readable)
 	signal(s.sendable)
@@ -215,24 +215,22 @@ func (s *Stream) OnEnd(f func()) {
 	s.onEnd = f
 }
 
-// Abort is Reset by a client for a call whose answer is complete or of no use:
-// with NO_ERROR when it is complete, otherwise with CANCEL.
+// Abort ends a client's stream that is of no use any more: whatever was received
+// and not read is freed, and if the stream has not ended by itself the server is
+// told to. It must be called once all else is done with the stream, and may be
+// called at any time.
 func (s *Stream) Abort() {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.received.free(c.pool)
+	s.discardLocked()
+	c.calling.giveUpLocked(s)
+}
+
+// discardLocked frees what was received, and has what still comes thrown away.
+func (s *Stream) discardLocked() {
 	s.discard = true
-	if s.end != nil || s.finished {
-		return
-	}
-	code := http2.ErrCodeCancel
-	if s.gotEnd {
-		code = http2.ErrCodeNo
-	}
-	c.resetLocked(s.id, code)
-	c.wakeLocked()
-	s.endLocked(errReset)
+	s.received.free(s.conn.pool)
 }
 
 // Arrived returns when the header was complete. Of server streams only.
@@ -260,25 +258,4 @@ func (s *Stream) removeLocked() {
 	c := s.conn
 	delete(c.streams, s.id)
 	c.streamEndedLocked()
-}
-
-// Free gives back what was received and not read. The stream is not used afterwards.
-func (s *Stream) Free() {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
-	s.received.free(s.conn.pool)
-	s.discard = true
-}
-
-// Reset ends the stream at once, both ways. A stream that has ended stays as it is.
-func (s *Stream) Reset(code http2.ErrCode) {
-	c := s.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.end != nil || s.finished {
-		return
-	}
-	c.resetLocked(s.id, code)
-	c.wakeLocked()
-	s.endLocked(errReset)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/mem"
@@ -25,8 +26,6 @@ func (c *conn) settingsLocked(settings ...http2.Setting) {
 		c.out = binary.BigEndian.AppendUint32(c.out, s.Val)
 	}
 }
-
-func (c *conn) settingsAckLocked() { c.frameLocked(0, http2.FrameSettings, http2.FlagSettingsAck, 0) }
 
 func (c *conn) pingLocked(ack bool, data [8]byte) {
 	var flags http2.Flags
@@ -57,7 +56,8 @@ func (c *conn) goAwayLocked(last uint32, code http2.ErrCode, debug string) {
 }
 
 // headersLocked compresses fields and puts them behind out, in as many frames
-// as the peer's frame size asks for. pseudo come before all others.
+// as need be. Frames larger than the default are not sent whatever the peer
+// allows: they would only delay other streams.
 func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
 	c.encoded.Reset()
 	for _, f := range pseudo {
@@ -72,7 +72,7 @@ func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
 		flags |= http2.FlagHeadersEndStream
 	}
 	for first := true; first || len(block) > 0; first = false {
-		n := min(len(block), c.peerMaxFrame)
+		n := min(len(block), maxFrame)
 		if n == len(block) {
 			flags |= http2.FlagHeadersEndHeaders // the same bit in CONTINUATION
 		}
@@ -83,28 +83,36 @@ func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
 	}
 }
 
+// turnBytes is how much a stream sends while others wait to.
+const turnBytes = 4 * maxFrame
+
 // dataLocked sends as much of data as windows, frame size and the queue allow,
 // and returns the rest. The last frame ends the stream if end.
 func (c *conn) dataLocked(s *Stream, data reader, end bool) reader {
-	for data.n > 0 {
-		n := min(data.n, c.peerMaxFrame, int(max(s.sendWindow, 0)), int(min(max(c.sendWindow, 0), 1<<30)), outLimit-len(c.out))
-		if n <= 0 {
-			return data
+	stop := 0 // where its turn ends
+	if len(c.waiting) > 0 {
+		stop = data.n - turnBytes
+	}
+	for data.n > max(stop, 0) && s.sendWindow > 0 && !c.fullLocked() {
+		n := int(min(int64(data.n), maxFrame, s.sendWindow, c.sendWindow))
+		if n >= worthwhileDataLen || n == data.n {
+			c.toll.paid()
 		}
 		var flags http2.Flags
 		if end && n == data.n {
 			flags = http2.FlagDataEndStream
+			s.sentEnd = true
 		}
 		c.frameLocked(n, http2.FrameData, flags, s.id)
 		c.out = data.appendTo(c.out, n)
 		s.sendWindow -= int64(n)
 		c.sendWindow -= int64(n)
-		if flags != 0 {
-			s.sentEnd = true
-		}
 	}
 	return data
 }
+
+// fullLocked reports whether no stream may send DATA now.
+func (c *conn) fullLocked() bool { return c.sendWindow <= 0 || len(c.out) >= outLimit }
 
 // endDataLocked ends the stream with an empty DATA frame, which needs no window.
 func (c *conn) endDataLocked(s *Stream) {
@@ -163,49 +171,79 @@ func (s *Stream) Write(ctx context.Context, data mem.BufferSlice, end bool) erro
 	rest := newReader(data)
 	for {
 		c.mu.Lock()
-		if err := s.sendErrLocked(); err != nil {
+		err := s.sendErrLocked()
+		if err == nil {
+			rest = c.dataLocked(s, rest, end)
+			if rest.n == 0 && end && !s.sentEnd {
+				c.endDataLocked(s)
+			}
+			c.wakeLocked()
+		}
+		if err != nil || rest.n == 0 {
+			s.doneLocked()
+			c.leaveLocked(s)
 			c.mu.Unlock()
 			return err
 		}
-		rest = c.dataLocked(s, rest, end)
-		if rest.n == 0 {
-			if end && !s.sentEnd {
-				c.endDataLocked(s)
-			}
-			s.doneLocked()
-			c.wakeLocked()
-			c.mu.Unlock()
-			return nil
-		}
-		s.awaitSendLocked()
-		c.wakeLocked()
+		c.standLocked(s)
 		c.mu.Unlock()
 		select {
 		case <-s.sendable:
 		case <-ctx.Done():
+			c.mu.Lock()
+			c.leaveLocked(s)
+			c.mu.Unlock()
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// awaitSendLocked has the stream signalled when something that held it back has
-// changed.
-func (s *Stream) awaitSendLocked() {
-	if !s.waitingSend {
+// standLocked has a sender that cannot go on now woken when it can. Only those
+// stand in the queue that have a window of their own: one whose window is shut
+// is woken when that opens, and must not be by everything that the others send.
+func (c *conn) standLocked(s *Stream) {
+	if s.sendWindow > 0 && !s.waitingSend {
 		s.waitingSend = true
-		s.conn.waiting = append(s.conn.waiting, s)
+		c.waiting = append(c.waiting, s)
 	}
+	c.wakeSenderLocked()
+}
+
+// leaveLocked takes a sender out of the queue. When it had been called already,
+// its turn is somebody else's.
+func (c *conn) leaveLocked(s *Stream) {
+	if s.waitingSend {
+		s.waitingSend = false
+		c.waiting = slices.DeleteFunc(c.waiting, func(w *Stream) bool { return w == s })
+	}
+	c.wakeSenderLocked()
+}
+
+// wakeSenderLocked calls the first sender of the queue, if there is room for its
+// DATA. It calls the next one itself, by standing or leaving: waking all at once
+// costs more than sending when there are a thousand.
+func (c *conn) wakeSenderLocked() {
+	if len(c.waiting) == 0 || c.fullLocked() {
+		return
+	}
+	s := c.waiting[0]
+	c.waiting[0] = nil
+	c.waiting = c.waiting[1:]
+	s.waitingSend = false
+	signal(s.sendable)
 }
 
 // sendErrLocked returns why nothing can be sent any more.
 func (s *Stream) sendErrLocked() error {
 	switch {
+	case s.gotEnd && !s.conn.server && s.end != errReset: //nolint:errorlint // it is stored as it is
+		// The server has answered without the rest of the request. However the
+		// stream or the connection ended after that, the answer is there.
+		return io.EOF
 	case s.end != nil:
 		return s.end
 	case s.sentEnd:
 		return io.ErrClosedPipe
-	case s.gotEnd && !s.conn.server:
-		return io.EOF // the server has answered without the rest of the request
 	default:
 		return nil
 	}

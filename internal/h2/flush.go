@@ -1,0 +1,124 @@
+package h2
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// How much waits for a socket that does not take it.
+const (
+	// outLimit is how many bytes may be queued before senders of DATA wait.
+	outLimit = 256 << 10
+	// outFatal is how many bytes of frames that cannot wait (acknowledgements,
+	// resets, windows, header blocks) may pile up on top before the peer is
+	// taken for hostile.
+	outFatal = 4 << 20
+	// outIdle is how long a connection keeps its buffers without writing: a burst
+	// must not be remembered for ever.
+	outIdle = time.Second
+)
+
+// wakeLocked has the queued bytes written soon.
+func (c *conn) wakeLocked() { signal(c.wake) }
+
+// flushLoop writes what others have queued until the connection is over. It is
+// the only one that writes to the socket.
+func (c *conn) flushLoop() {
+	idle := time.NewTimer(outIdle)
+	defer idle.Stop()
+	watched, wrote := true, false
+	for {
+		select {
+		case <-c.wake:
+		case <-c.closed:
+			return
+		case <-idle.C:
+			// One look a second, and none while nothing happens.
+			if watched = wrote; watched {
+				idle.Reset(outIdle)
+			} else {
+				c.dropBuffers()
+			}
+			wrote = false
+			continue
+		}
+		wrote = true
+		if !watched {
+			watched = true
+			idle.Reset(outIdle)
+		}
+		// Whoever else is runnable may add to the same write: with one thread
+		// that is most of the calls that are under way.
+		runtime.Gosched()
+		last, err := c.flush()
+		switch {
+		case err != nil:
+			c.fail(err)
+			return
+		case last != nil:
+			c.end(last)
+			c.halfClose()
+			return
+		}
+	}
+}
+
+// flush writes everything that is queued. last is why the connection ends with
+// that; nil while it goes on.
+func (c *conn) flush() (last, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.out) > 0 {
+		out := c.out
+		c.out, c.spare = c.spare[:0], nil
+		// Until it is known how much the socket took, it may have taken all.
+		c.taken += int64(len(out))
+		c.mu.Unlock()
+		n, err := c.write(out)
+		c.mu.Lock()
+		c.taken -= int64(len(out) - n)
+		if err != nil {
+			return nil, err
+		}
+		if cap(out) <= 2*outLimit { // one big burst must not stay at all
+			c.spare = out
+		}
+		c.wakeSenderLocked()
+	}
+	return c.last, nil
+}
+
+// write writes all of p as long as the socket takes some of it in time.
+func (c *conn) write(p []byte) (n int, err error) {
+	for {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteStall))
+		k, err := c.nc.Write(p[n:])
+		n += k
+		if err == nil || k == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// dropBuffers lets go of the buffers while nothing is queued.
+func (c *conn) dropBuffers() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.out) == 0 {
+		c.out, c.spare = nil, nil
+	}
+}
+
+// checkOutLocked ends connections whose peer makes us answer and never reads.
+func (c *conn) checkOutLocked() error {
+	if len(c.out) > outFatal {
+		return &connError{http2.ErrCodeEnhanceYourCalm, "the peer causes answers and does not read them"}
+	}
+	return nil
+}
