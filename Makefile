@@ -50,6 +50,10 @@ test: ## Run every test under the race detector
 	go test -race -count=1 -timeout 10m ./...
 	go -C bench test -race -count=1 -timeout 5m ./...
 
+.PHONY: conformance
+conformance: ## Run h2spec and gRPC's interop suite against the built sidecar
+	go test -race -count=1 -timeout 10m ./test/conformance
+
 .PHONY: bench-peers
 bench-peers: ## Install the proxies that bench compares with (Debian, as root)
 	apt-get update -qq && apt-get install -qq --yes --no-install-recommends haproxy nginx-light

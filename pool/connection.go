@@ -173,6 +173,10 @@ func (c *connection) release() {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	c.inFlight--
+	if c.pool.starving {
+		c.pool.starving = false
+		c.pool.wakeLocked()
+	}
 	if c.inFlight == 0 && c.idle != nil {
 		close(c.idle)
 		c.idle = nil

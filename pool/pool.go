@@ -17,8 +17,7 @@ import (
 
 // callsPerConnection is how many calls a connection carries before the next one
 // is opened. HTTP/2 servers commonly limit a connection to 100 streams (RFC
-// 9113 §6.5.2 advises no less), so a connection with more could queue inside
-// the server's limit while another sits empty.
+// 9113 §6.5.2 advises no less). Where a server allows fewer, its limit counts.
 const callsPerConnection = 100
 
 // settled is how long a connection has to live for its loss to be news and not
@@ -59,6 +58,8 @@ type Pool struct {
 	// connection waits for the attempt under way; afterwards it fails at once.
 	failure  *ConnectError
 	failedAt time.Time // of failure
+	// starving says that a call waits although there are connections.
+	starving bool
 	// changed is closed and replaced whenever a waiting Pick should look again.
 	changed chan struct{}
 }
@@ -81,29 +82,43 @@ func New(cfg Config) *Pool {
 	return p
 }
 
-// Pick lends a connection, which the caller releases. It waits, hardly longer
-// than an attempt to connect may take, only while nothing speaks against the attempt
-// under way; otherwise it fails at once with a [*ConnectError] that says why
-// nothing is reachable, with [ErrClosed], or with the cause of ctx's end.
+// Pick lends a connection, which the caller releases. With connections it waits
+// only while each carries as many calls as Qdrant allows. Without, it waits,
+// hardly longer than an attempt to connect may take, only while nothing speaks
+// against the attempt under way; otherwise it fails at once with a
+// [*ConnectError] that says why nothing is reachable, with [ErrClosed], or with
+// the cause of ctx's end.
 func (p *Pool) Pick(ctx context.Context) (*Lease, error) {
 	lease, changed, err := p.tryPick()
 	if lease != nil || err != nil {
 		return lease, err
 	}
-	// With every place taken by a connection that drains behind a long call,
-	// no attempt is under way that would ever fail.
-	expired := &ConnectError{Address: p.endpoint.Address, Reason: "no connection became usable in time", Err: errNoAnswer}
-	ctx, cancel := context.WithTimeoutCause(ctx, pickTimeout, expired)
-	defer cancel()
+	timer := time.NewTimer(pickTimeout)
+	defer timer.Stop()
 	for lease == nil && err == nil {
 		select {
 		case <-changed:
 			lease, changed, err = p.tryPick()
 		case <-ctx.Done():
 			err = context.Cause(ctx)
+		case <-timer.C:
+			err = p.tooLong()
 		}
 	}
 	return lease, err
+}
+
+// tooLong says why a call that has waited for pickTimeout waits no longer; nil
+// when it may wait on, because there are connections.
+func (p *Pool) tooLong() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.readyLocked() > 0 {
+		return nil
+	}
+	// With every place taken by a connection that drains behind a long call, no
+	// attempt is under way that would ever fail.
+	return &ConnectError{Address: p.endpoint.Address, Reason: "no connection became usable in time", Err: errNoAnswer}
 }
 
 func (p *Pool) tryPick() (*Lease, <-chan struct{}, error) {
@@ -112,37 +127,42 @@ func (p *Pool) tryPick() (*Lease, <-chan struct{}, error) {
 	if p.closed {
 		return nil, nil, ErrClosed
 	}
-	if c := p.chooseLocked(); c != nil {
+	c, full := p.chooseLocked()
+	if c != nil {
 		c.inFlight++
 		c.calls++
 		return &Lease{conn: c, transport: c.transport}, nil, nil
 	}
-	if p.failure != nil {
+	p.starving = full
+	if p.failure != nil && !full {
 		return nil, nil, p.failure
 	}
 	return nil, p.changed, nil
 }
 
-// chooseLocked returns the first ready connection with room. When all are full
-// it asks for one more and returns the least loaded. It returns nil when none
-// is ready.
-func (p *Pool) chooseLocked() *connection {
+// chooseLocked returns the first ready connection with room. When all have
+// reached callsPerConnection it asks for one more and returns the least loaded
+// that the server allows another call. Otherwise it returns nil, and whether that
+// is because all are full.
+func (p *Pool) chooseLocked() (choice *connection, full bool) {
 	var least *connection
 	for _, c := range p.conns {
 		if c.state != Ready || c.transport.isDown() {
 			continue // its own goroutine may not have noticed yet
 		}
-		if c.inFlight < callsPerConnection {
-			return c
+		full = true
+		limit := c.transport.maxCalls()
+		if c.inFlight < min(limit, callsPerConnection) {
+			return c, false
 		}
-		if least == nil || c.inFlight < least.inFlight {
+		if c.inFlight < limit && (least == nil || c.inFlight < least.inFlight) {
 			least = c
 		}
 	}
-	if least != nil {
+	if full {
 		p.growLocked()
 	}
-	return least
+	return least, full && least == nil
 }
 
 // growLocked starts the first unused connection, unless one is on its way.

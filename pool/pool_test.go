@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -67,6 +69,41 @@ func TestGrowsInOrderUpToSize(t *testing.T) {
 			t.Errorf("after all calls ended the next went to connection %d, %v; want the first", lease.Connection(), err)
 		}
 		lease.Release()
+	})
+}
+
+// TestServersLimitIsWaitedFor makes more calls than the server allows on all
+// connections together: they wait, longer than for a connection, and none fails.
+func TestServersLimitIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var arrived atomic.Int64
+		release := make(chan struct{})
+		u := newUpstream(t, func(_ context.Context, request string) (string, error) {
+			arrived.Add(1)
+			<-release
+			return request, nil
+		}, grpc.MaxConcurrentStreams(10))
+		p := u.pool(t, 2)
+		var calls sync.WaitGroup
+		for range 50 {
+			calls.Go(func() {
+				if _, err := call(t.Context(), p, "x"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		if n := arrived.Load(); n != 20 {
+			t.Errorf("%d calls arrived, want 10 on each of 2 connections", n)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := p.Pick(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a call that may not wait any longer got %v", err)
+		}
+		close(release)
+		calls.Wait()
 	})
 }
 

@@ -80,6 +80,9 @@ func (t *transport) awaitDown(ctx context.Context) {
 	}
 }
 
+// maxCalls returns how many calls the server allows on the connection at once.
+func (t *transport) maxCalls() int { return t.conn.MaxStreams() }
+
 // isDown reports whether the connection takes no new calls any more.
 func (t *transport) isDown() bool {
 	select {

@@ -23,16 +23,17 @@ import (
 type upstream struct {
 	handle func(ctx context.Context, request string) (string, error)
 
-	lis    atomic.Pointer[bufconn.Listener]
-	server *grpc.Server
-	open   atomic.Int64 // connections that exist now
-	most   atomic.Int64 // the most that ever existed at once
-	dialed atomic.Int64
+	options []grpc.ServerOption
+	lis     atomic.Pointer[bufconn.Listener]
+	server  *grpc.Server
+	open    atomic.Int64 // connections that exist now
+	most    atomic.Int64 // the most that ever existed at once
+	dialed  atomic.Int64
 }
 
-func newUpstream(t *testing.T, handle func(context.Context, string) (string, error)) *upstream {
+func newUpstream(t *testing.T, handle func(context.Context, string) (string, error), options ...grpc.ServerOption) *upstream {
 	t.Helper()
-	u := &upstream{handle: handle}
+	u := &upstream{handle: handle, options: options}
 	u.start()
 	t.Cleanup(func() { u.server.Stop() })
 	return u
@@ -41,7 +42,7 @@ func newUpstream(t *testing.T, handle func(context.Context, string) (string, err
 func (u *upstream) start() {
 	lis := bufconn.Listen(1 << 16)
 	u.lis.Store(lis)
-	u.server = grpc.NewServer(
+	u.server = grpc.NewServer(append(u.options,
 		grpc.ForceServerCodecV2(rawgrpc.Codec{}),
 		grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
 			var request rawgrpc.Message
@@ -55,7 +56,7 @@ func (u *upstream) start() {
 			}
 			return ss.SendMsg(&rawgrpc.Reply{Data: text(answer)})
 		}),
-	)
+	)...)
 	go u.server.Serve(lis)
 }
 

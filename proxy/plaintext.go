@@ -67,6 +67,15 @@ func (c *plaintextConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// CloseWrite lets the client read to the end of what it was sent.
+func (c *plaintextConn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
 // peek reads until it is clear whether the client speaks HTTP/2.
 func (c *plaintextConn) peek() {
 	got := make([]byte, 0, len(http2.ClientPreface))
@@ -131,12 +140,10 @@ func (c *plaintextConn) refuse(who stranger) error {
 		fmt.Fprintf(c.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"+
 			"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
 	}
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		// Closing with unread bytes makes the kernel send a reset, which can
-		// overtake the answer. So what the client still says is read away.
-		if half.CloseWrite() == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-		}
+	// Closing with unread bytes makes the kernel send a reset, which can
+	// overtake the answer. So what the client still says is read away.
+	if c.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 	}
 	return errNotHTTP2
 }

@@ -110,6 +110,13 @@ func (c *ClientConn) Open(pseudo, fields Fields, end bool) (*Stream, error) {
 	return s, nil
 }
 
+// MaxStreams returns how many streams the server allows at once.
+func (c *ClientConn) MaxStreams() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int(min(c.peerMaxStreams, maxWindow))
+}
+
 // Ping measures a round trip.
 func (c *ClientConn) Ping(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
