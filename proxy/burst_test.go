@@ -150,7 +150,6 @@ func TestBurstsLeaveNothingBehind(t *testing.T) {
 		burst() // fills pools, grows stacks, opens connections
 	}
 	settle(t, server, usage{})
-	opened := connections.State().Ready()
 	before := measure()
 	for range bursts {
 		burst()
@@ -165,12 +164,10 @@ func TestBurstsLeaveNothingBehind(t *testing.T) {
 	before.buffers += cancelled.Load() / 2000
 	settle(t, server, before)
 	for _, c := range connections.State().Connections {
-		if c.InFlight != 0 {
-			t.Errorf("connection %d still counts %d calls", c.ID, c.InFlight)
+		// A connection that was lost on the way would have been missed by a call.
+		if c.InFlight != 0 || c.State != pool.Ready && c.State != pool.Unused {
+			t.Errorf("connection %d is %v and counts %d calls", c.ID, c.State, c.InFlight)
 		}
-	}
-	if now := connections.State().Ready(); now != opened {
-		t.Errorf("%d connections, %d before", now, opened)
 	}
 	t.Logf("%d calls succeeded, %d were cancelled; before %+v, after %+v", ok.Load(), cancelled.Load(), before, measure())
 }
