@@ -47,8 +47,9 @@ type Call struct {
 
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
-	// headerCut says that Header is only the start of what the caller sent.
-	headerCut bool
+	// refused is why the call goes no further than to be counted: it did not
+	// arrive whole, or is too much.
+	refused error
 	// caller is where the answer goes.
 	caller *h2.Stream
 	// sending is set once part of the request is given away that cannot be given
@@ -68,7 +69,6 @@ func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call
 		Peer:       caller.RemoteAddr(),
 		Started:    caller.Arrived(),
 		caller:     caller,
-		headerCut:  caller.TooLarge(),
 	}
 	var ctx context.Context
 	var cancel context.CancelFunc

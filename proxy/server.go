@@ -95,10 +95,13 @@ func (s *Server) handle(caller *h2.Stream) {
 	defer cancel()
 	// The stack recovers from what happens in it. This is for what is around it.
 	defer s.rescue(c)
-	unary := c.Method != method.Other && !c.headerCut
-	if unary {
+	unary := c.Method != method.Other
+	switch {
+	case caller.TooLarge():
+		c.refused = errHeaderTooLarge
+	case unary:
 		if c.Body, unary, err = caller.ReadWhole(ctx, maxStoredRequest); err != nil {
-			return // the caller went away before its request was there
+			c.refused = gone(ctx, err)
 		}
 		defer c.Body.Free()
 	}

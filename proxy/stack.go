@@ -26,9 +26,9 @@ func (s *Server) stack() []interceptors {
 		// The one place where a cause becomes a status: the layers above see
 		// what the caller sees, the layers below see causes.
 		layer{enter: noCheck, leave: s.explain}.interceptors(),
-		// Before any work: what is cut off must not be passed on, least of all with
-		// a key of ours in place of one that was cut off.
-		layer{enter: checkHeader}.interceptors(),
+		// Before any work: what did not arrive whole must not be passed on, least
+		// of all with a key of ours in place of one that was cut off.
+		layer{enter: refuse}.interceptors(),
 		// Once a call and not once an attempt: every attempt has the same header.
 		layer{enter: s.addAPIKey}.interceptors(),
 		// A connection is held for an attempt and no longer. What was never sent
@@ -67,13 +67,8 @@ func (s *Server) explain(_ context.Context, c *Call, err error) error {
 	return v.err()
 }
 
-// checkHeader refuses calls whose metadata was too much to be kept.
-func checkHeader(_ context.Context, c *Call) error {
-	if c.headerCut {
-		return errHeaderTooLarge
-	}
-	return nil
-}
+// refuse ends calls that the listener took in only to be counted and answered.
+func refuse(_ context.Context, c *Call) error { return c.refused }
 
 // addAPIKey authenticates callers that did not do so themselves. Qdrant takes a
 // key from either of the two names.

@@ -213,13 +213,18 @@ func TestLinesOfALevelAreBounded(t *testing.T) {
 	}
 }
 
-func TestCutHeaderIsRefused(t *testing.T) {
+func TestRefusedCallsAreCountedAndGoNoFurther(t *testing.T) {
+	s, _ := newServer(t)
 	c := newTestCall("/qdrant.Points/Query")
-	if err := checkHeader(t.Context(), c); err != nil {
-		t.Error(err)
+	c.refused = errHeaderTooLarge
+	chain := chainUnary(s.stack(), &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
+		t.Error("the call was passed on")
+		return nil, nil
+	})
+	if _, err := chain(t.Context(), c); status.Code(err) != codes.ResourceExhausted || c.Reason != HeaderTooLarge {
+		t.Errorf("%v, reason %q", err, c.Reason)
 	}
-	c.headerCut = true
-	if err := checkHeader(t.Context(), c); !errors.Is(err, errHeaderTooLarge) {
-		t.Errorf("%v", err)
+	if n := testutil.ToFloat64(s.metrics.failures.WithLabelValues(string(HeaderTooLarge))); n != 1 {
+		t.Errorf("%v calls counted", n)
 	}
 }
