@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,29 +13,6 @@ import (
 
 	"qdrant-sidecar/test/sidecar"
 )
-
-// program is the binary that the harness has built, found by way of a sidecar
-// that runs it.
-var program struct {
-	find sync.Once
-	path string
-}
-
-func binary(t testing.TB) string {
-	t.Helper()
-	program.find.Do(func() {
-		s := sidecar.Start(t, sidecar.Options{Upstream: "memory://"})
-		path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.PID()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		program.path = path
-	})
-	if program.path == "" {
-		t.Fatal("there is no binary; another test has said why")
-	}
-	return program.path
-}
 
 // Exit codes of the program.
 const (
@@ -88,7 +64,7 @@ func (o *output) lines() []string {
 // test at the latest.
 func launch(t testing.TB, env []string, args ...string) *command {
 	t.Helper()
-	c := &command{t: t, cmd: exec.Command(binary(t), args...), exited: make(chan struct{})}
+	c := &command{t: t, cmd: exec.Command(sidecar.Binary(t), args...), exited: make(chan struct{})}
 	c.cmd.Env = append([]string{"GORACE=atexit_sleep_ms=20"}, env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
 	if err := c.cmd.Start(); err != nil {

@@ -28,6 +28,17 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// Binary returns the path of the built program, for tests that run it in ways
+// that Start does not know. It is built once a test process.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // binaryPath is a name of this process's own, known without state, so that Main
 // can remove what binary may have made.
 func binaryPath() string {

@@ -67,10 +67,7 @@ type Sidecar struct {
 // and judges it when the test ends.
 func Start(t testing.TB, o Options) *Sidecar {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := Binary(t)
 	admin := "off"
 	if o.Admin {
 		admin = "127.0.0.1:0"
