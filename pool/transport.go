@@ -126,20 +126,19 @@ func withTimeout(ctx context.Context, fields h2.Fields) h2.Fields {
 	if !ok {
 		return fields
 	}
+	left := h2.Field("grpc-timeout", h2.EncodeTimeout(time.Until(deadline)))
 	out := make(h2.Fields, 0, len(fields)+1)
-	set := false
+	said := false
 	for _, f := range fields {
-		if f.Name == "grpc-timeout" {
-			if set {
-				continue
-			}
-			set = true
-			f.Value = h2.EncodeTimeout(time.Until(deadline))
+		switch {
+		case f.Name != left.Name:
+			out = append(out, f)
+		case !said:
+			out, said = append(out, left), true // where the caller had it, and once
 		}
-		out = append(out, f)
 	}
-	if !set {
-		out = append(out, h2.Field("grpc-timeout", h2.EncodeTimeout(time.Until(deadline))))
+	if !said {
+		out = append(out, left)
 	}
 	return out
 }

@@ -60,10 +60,11 @@ type Call struct {
 // newCall makes the record of a call that has arrived, and the context that
 // ends with its deadline, its caller, or parent.
 func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call, context.Context, context.CancelFunc) {
+	path := header.Get(":path")
 	c := &Call{
-		FullMethod: header.Get(":path"),
+		FullMethod: path,
 		Verb:       header.Get(":method"),
-		Method:     method.Lookup(header.Get(":path")),
+		Method:     method.Lookup(path),
 		Authority:  header.Get(":authority"),
 		Header:     header.Regular(),
 		Peer:       caller.RemoteAddr(),
