@@ -1,5 +1,6 @@
 // Package method is the table of Qdrant's RPCs: which methods are known to be
-// unary, and what can be read from their requests.
+// unary, what repeating a call of each does and why, and what can be read from
+// their requests.
 //
 // The table never limits what passes: a method that is not in it goes through
 // as a stream.
@@ -8,9 +9,13 @@ package method
 import (
 	"iter"
 	"slices"
+	"strings"
+
+	"qdrant-sidecar/resilience"
 )
 
-// Method is one RPC. The values are made once, and compared by pointer.
+// Method is one RPC. The values are made once, never change, and are compared by
+// pointer.
 type Method struct {
 	// Service and Name are the two parts of the path: "qdrant.Points", "Query".
 	Service, Name string
@@ -19,66 +24,65 @@ type Method struct {
 	Index int
 	// Collection says that field 1 of the request is the collection's name.
 	Collection bool
+	// Class says what repeating a call of this method does, whatever its request:
+	// the worst of what it can do. [Method.ClassOf] looks into the request.
+	Class resilience.Class
+	// Reason says why it is of that class, in half a sentence.
+	Reason string
+	// Deadline is what a call gets that brings no deadline of its own.
+	Deadline Deadline
+	// NodeLocal says that nodes of one cluster answer differently or act on their
+	// own disk only: a retry must not move the call to another endpoint.
+	NodeLocal bool
+	// Health says that the call asks whether Qdrant is there, not for data: SDKs
+	// wait for it when they start. It never queues and no breaker stops it.
+	Health bool
+
+	// repeatable are the shapes of request that make the call an IdempotentWrite;
+	// nil when the class does not depend on the request.
+	repeatable []*shape
 }
 
 // FullName returns the path of the method, "/qdrant.Points/Query".
 func (m *Method) FullName() string { return "/" + m.Service + "/" + m.Name }
 
-// Other stands for all methods that the table does not know.
-var Other = &Method{Service: "other", Name: "other"}
+// Deadline is a kind of default deadline; how long each is, is configured.
+type Deadline uint8
 
-// noCollection stands, in the table, before the methods whose requests name no
-// collection.
-const noCollection = "-"
+// The kinds of deadlines.
+const (
+	// NoDeadline is for methods of which nobody knows how long they take.
+	NoDeadline Deadline = iota
+	// ReadDeadline is for what answers from memory or an index.
+	ReadDeadline
+	// WriteDeadline is for changes of points. A bulk upsert takes its time.
+	WriteDeadline
+	// LongDeadline is for what waits for a consensus of the cluster, builds
+	// something for every point, or moves whole files.
+	LongDeadline
+)
 
-// table lists the unary RPCs of Qdrant's public port by service, in the order
-// of its schema. It holds what Qdrant 1.18 and 1.19 serve, which is more than
-// go-client knows. Qdrant's only two streams, StorageRead/ReadBytesStream and
-// server reflection, are left out on purpose.
-var table = []struct {
-	service string
-	methods []string
-}{
-	{"qdrant.Qdrant", []string{noCollection, "HealthCheck"}},
-	{"qdrant.Collections", []string{
-		"Get", "Create", "Update", "Delete", "CollectionExists", "ListCollectionAliases",
-		"CollectionClusterInfo", "UpdateCollectionClusterSetup",
-		"ListShardKeys", "CreateShardKey", "DeleteShardKey",
-		noCollection, "List", "UpdateAliases", "ListAliases",
-	}},
-	{"qdrant.Points", []string{
-		"Upsert", "Delete", "Get", "UpdateVectors", "DeleteVectors",
-		"SetPayload", "OverwritePayload", "DeletePayload", "ClearPayload",
-		"CreateFieldIndex", "DeleteFieldIndex", "CreateVectorName", "DeleteVectorName",
-		"Search", "SearchBatch", "SearchGroups", "Scroll",
-		"Recommend", "RecommendBatch", "RecommendGroups", "Discover", "DiscoverBatch",
-		"Count", "UpdateBatch", "Query", "QueryBatch", "QueryGroups",
-		"Facet", "SearchMatrixPairs", "SearchMatrixOffsets",
-	}},
-	{"qdrant.Snapshots", []string{
-		"Create", "List", "Delete",
-		noCollection, "CreateFull", "ListFull", "DeleteFull",
-	}},
-	{"qdrant.StorageRead", []string{
-		"ListFiles", "FileExists", "FileLength", "ReadBytes", "ReadWhole", "ReadBatch",
-	}},
-	{"grpc.health.v1.Health", []string{noCollection, "Check"}},
+// String returns the kind's name as the documentation shows it.
+func (d Deadline) String() string {
+	return [...]string{"none", "read", "write", "long"}[d]
 }
+
+// Other stands for all methods that the table does not know. Its class is
+// Unknown and it has no default deadline.
+var Other = &Method{Service: "other", Name: "other", Reason: "nobody has looked at it"}
 
 var methods, byName = build()
 
 func build() ([]*Method, map[string]*Method) {
 	all, index := []*Method{Other}, map[string]*Method{}
 	for _, service := range table {
-		collection := true
-		for _, name := range service.methods {
-			if name == noCollection {
-				collection = false
-				continue
+		for _, row := range service.rows {
+			for name := range strings.FieldsSeq(row.names) {
+				m := row.Method
+				m.Service, m.Name, m.Index = service.name, name, len(all)
+				all = append(all, &m)
+				index[m.FullName()] = &m
 			}
-			m := &Method{Service: service.service, Name: name, Index: len(all), Collection: collection}
-			all = append(all, m)
-			index[m.FullName()] = m
 		}
 	}
 	return all, index

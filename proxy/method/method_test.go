@@ -1,74 +1,12 @@
 package method_test
 
 import (
+	"regexp"
 	"testing"
 
-	"github.com/qdrant/go-client/qdrant"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-
 	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/resilience"
 )
-
-// beyondClient are the methods that a real Qdrant serves and the schema of
-// go-client does not have yet.
-var beyondClient = map[string]bool{
-	"/qdrant.Points/CreateVectorName": true,
-	"/qdrant.Points/DeleteVectorName": true,
-	"/qdrant.StorageRead/ListFiles":   true,
-	"/qdrant.StorageRead/FileExists":  true,
-	"/qdrant.StorageRead/FileLength":  true,
-	"/qdrant.StorageRead/ReadBytes":   true,
-	"/qdrant.StorageRead/ReadWhole":   true,
-	"/qdrant.StorageRead/ReadBatch":   true,
-	"/grpc.health.v1.Health/Check":    true,
-	method.Other.FullName():           true,
-}
-
-// TestTableAgreesWithSchema walks the schema and the table against each other,
-// so that a new RPC of go-client fails the build until somebody has looked.
-func TestTableAgreesWithSchema(t *testing.T) {
-	inSchema := map[string]bool{}
-	protoregistry.GlobalFiles.RangeFilesByPackage("qdrant", func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Services().Len() {
-			service := file.Services().Get(i)
-			for j := range service.Methods().Len() {
-				rpc := service.Methods().Get(j)
-				name := "/" + string(service.FullName()) + "/" + string(rpc.Name())
-				inSchema[name] = true
-				checkRPC(t, name, rpc)
-			}
-		}
-		return true
-	})
-	if len(inSchema) == 0 {
-		t.Fatalf("no schema: %s is not linked in", qdrant.File_points_proto.Path())
-	}
-	for m := range method.All() {
-		if name := m.FullName(); inSchema[name] == beyondClient[name] {
-			t.Errorf("%s: in go-client's schema: %v, listed as beyond it: %v", name, inSchema[name], beyondClient[name])
-		}
-	}
-}
-
-func checkRPC(t *testing.T, name string, rpc protoreflect.MethodDescriptor) {
-	t.Helper()
-	m := method.Lookup(name)
-	if rpc.IsStreamingClient() || rpc.IsStreamingServer() {
-		if m != method.Other {
-			t.Errorf("%s is a stream but in the table of unary methods", name)
-		}
-		return
-	}
-	if m == method.Other {
-		t.Errorf("%s is not in the table", name)
-		return
-	}
-	first := rpc.Input().Fields().ByNumber(1)
-	if want := first != nil && first.Name() == "collection_name"; m.Collection != want {
-		t.Errorf("%s: Collection = %v, but the schema says %v", name, m.Collection, want)
-	}
-}
 
 func TestIndexIsDense(t *testing.T) {
 	next := 0
@@ -77,5 +15,49 @@ func TestIndexIsDense(t *testing.T) {
 			t.Errorf("%s has index %d, want %d", m.FullName(), m.Index, next)
 		}
 		next++
+	}
+}
+
+// TestEntriesMakeSense holds the table against what names alone tell.
+func TestEntriesMakeSense(t *testing.T) {
+	writes := regexp.MustCompile(`^(Create|Update|Delete|Set|Overwrite|Clear|Upsert)`)
+	nodeLocal := regexp.MustCompile(`^/qdrant\.(Snapshots|StorageRead)/|/CollectionClusterInfo$`)
+	health := regexp.MustCompile(`/HealthCheck$|/Check$`)
+	for m := range method.All() {
+		name := m.FullName()
+		if m == method.Other {
+			if m.Class != resilience.Unknown || m.Deadline != method.NoDeadline || m.NodeLocal || m.Health {
+				t.Errorf("what nobody knows is known: %+v", m)
+			}
+			continue
+		}
+		if m.Class == resilience.Unknown || m.Deadline == method.NoDeadline || m.Reason == "" {
+			t.Errorf("%s is not decided: class %v, deadline %v, because %q", name, m.Class, m.Deadline, m.Reason)
+		}
+		if got, want := m.Class != resilience.Read, writes.MatchString(m.Name); got != want {
+			t.Errorf("%s is of class %v", name, m.Class)
+		}
+		if m.Class == resilience.Read && m.Deadline == method.WriteDeadline || m.Class != resilience.Read && m.Deadline == method.ReadDeadline {
+			t.Errorf("%s, of class %v, has the deadline of a %v", name, m.Class, m.Deadline)
+		}
+		if want := nodeLocal.MatchString(name); m.NodeLocal != want {
+			t.Errorf("%s: NodeLocal = %v", name, m.NodeLocal)
+		}
+		if want := health.MatchString(name); m.Health != want {
+			t.Errorf("%s: Health = %v", name, m.Health)
+		}
+	}
+}
+
+func TestLookup(t *testing.T) {
+	for m := range method.All() {
+		if got := method.Lookup(m.FullName()); got != m {
+			t.Errorf("%s finds %s", m.FullName(), got.FullName())
+		}
+	}
+	for _, path := range []string{"", "/", "/qdrant.Points", "/qdrant.Points/", "qdrant.Points/Query", "/qdrant.points/query", "/qdrant.Points/Query/", "/qdrant.StorageRead/ReadBytesStream"} {
+		if got := method.Lookup(path); got != method.Other {
+			t.Errorf("%q finds %s", path, got.FullName())
+		}
 	}
 }
