@@ -30,27 +30,55 @@ type Request struct {
 }
 
 // Response is what the upstream answered, OK or not. That there is one proves
-// that the upstream dealt with the call itself.
+// that the upstream dealt with the call itself. What is in it is good until it is
+// closed. The zero value is no response.
 type Response struct {
 	// Header is the first header block, pseudo-fields included.
 	Header h2.Fields
 	// TrailersOnly says that Header was also the last one, so that it holds the
 	// status and there is no Trailer. Retrying callers rely on that shape.
 	TrailersOnly bool
-	// Body is the answer as it is on the wire, as far as it was stored. The
-	// receiver of the Response owns it and frees it once.
+	// Body is the answer as it is on the wire, as far as it was stored.
 	Body mem.BufferSlice
-	// Rest is the answer's stream when it is larger than what is stored: more
-	// is to be read from it, and the trailer after that. Otherwise nil.
-	Rest *Stream
-	// Trailer is the last header block; nil while there is a Rest.
+	// Trailer is the last header block; nil while there is a rest.
 	Trailer h2.Fields
+
+	partial bool
+	stream  Stream
+}
+
+// Rest returns the answer's stream when the answer is larger than what is stored:
+// more is to be read from it, and the trailer after that. Otherwise it is nil.
+func (r *Response) Rest() *Stream {
+	if r.partial {
+		return &r.stream
+	}
+	return nil
+}
+
+// Received reports whether there is a response.
+func (r *Response) Received() bool { return r.stream.s != nil }
+
+// DropBody frees the body before the rest is read, which may be large.
+func (r *Response) DropBody() {
+	r.Body.Free()
+	r.Body = nil
+}
+
+// Close frees what the response holds, and ends the call. Only the first one of a
+// response does something.
+func (r *Response) Close() {
+	if r.Received() {
+		r.Body.Free()
+		r.stream.Close()
+		*r = Response{}
+	}
 }
 
 // Err returns the status of the answer as an error; nil when it is OK, and when
-// there is a Rest, whose end nobody knows yet.
+// there is a rest, whose end nobody knows yet.
 func (r *Response) Err() error {
-	if r.Rest != nil {
+	if r.partial {
 		return nil
 	}
 	return statusOf(r.Header, r.Trailer, r.TrailersOnly)

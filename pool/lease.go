@@ -12,9 +12,10 @@ type Lease struct {
 	released  atomic.Bool
 }
 
-// Unary makes one attempt of a unary call. Whatever the upstream answered, OK
-// or not, is a Response; an error is a [*LostError], or the cause of ctx's end.
-func (l *Lease) Unary(ctx context.Context, req *Request) (*Response, error) {
+// Unary makes one attempt of a unary call. Whatever the upstream answered, OK or
+// not, is a Response, which the caller closes; an error is a [*LostError], or the
+// cause of ctx's end.
+func (l *Lease) Unary(ctx context.Context, req *Request) (Response, error) {
 	return l.transport.unary(ctx, req)
 }
 

@@ -296,8 +296,10 @@ func TestOutcomes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer lease.Release()
-		unary := func(ctx context.Context, message string) (*pool.Response, error) {
-			return lease.Unary(ctx, request(message))
+		unary := func(ctx context.Context, message string) (pool.Response, error) {
+			response, err := lease.Unary(ctx, request(message))
+			t.Cleanup(response.Close)
+			return response, err
 		}
 
 		if response, err := unary(t.Context(), "refuse"); err != nil || status.Code(response.Err()) != codes.Unavailable || !response.TrailersOnly {

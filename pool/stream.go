@@ -66,31 +66,7 @@ func (s *Stream) Err() error { return statusOf(s.header, s.s.Trailer(), s.only) 
 
 // Close ends the call: whatever the upstream still does or sends for it is of no
 // use. It must be called, and may be called at any time.
-func (s *Stream) Close() { s.s.Abort() }
-
-// exchange sends the whole request and stores the answer.
-func (s *Stream) exchange(req *Request) (*Response, error) {
-	_ = s.Send(req.Body, true) // what became of it is what comes back
-	header, only, err := s.Header()
-	if err != nil {
-		return nil, err
-	}
-	response := &Response{Header: header, TrailersOnly: only}
-	if only {
-		return response, nil
-	}
-	body, whole, err := s.s.ReadWhole(s.ctx, maxStoredAnswer)
-	if err != nil {
-		return nil, s.lost(err)
-	}
-	response.Body = body
-	if whole {
-		response.Trailer = s.Trailer()
-	} else {
-		response.Rest = s
-	}
-	return response, nil
-}
+func (s *Stream) Close() { s.s.Close() }
 
 // LostError says that an attempt ended without an answer from the upstream:
 // the connection or the stream was lost.

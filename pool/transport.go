@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
+
 	"qdrant-sidecar/internal/h2"
 )
 
@@ -100,22 +102,28 @@ func (t *transport) close() {
 	t.conn.Close()
 }
 
-// open begins a call.
-func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
+// front returns the pseudo-fields of a request.
+func (t *transport) front(req *Request) [4]hpack.HeaderField {
 	authority := req.Authority
 	if authority == "" || t.scheme == "https" {
 		authority = t.address
 	}
-	front := h2.Fields{
+	return [...]hpack.HeaderField{
 		{Name: ":method", Value: cmp.Or(req.Verb, http.MethodPost)},
 		{Name: ":scheme", Value: t.scheme},
 		{Name: ":path", Value: req.Method},
 		{Name: ":authority", Value: authority},
 	}
-	s, err := t.conn.Open(front, withTimeout(ctx, req.Header), false)
+}
+
+// open begins a call.
+func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
+	front := t.front(req)
+	s, err := t.conn.Open(front[:], withTimeout(ctx, req.Header), false)
 	if err != nil {
 		return nil, lost(ctx, t.address, err)
 	}
+	s.Share() // one goroutine sends, another receives
 	return &Stream{s: s, address: t.address, ctx: ctx}, nil
 }
 
@@ -126,7 +134,8 @@ func withTimeout(ctx context.Context, fields h2.Fields) h2.Fields {
 	if !ok {
 		return fields
 	}
-	left := h2.Field("grpc-timeout", h2.EncodeTimeout(time.Until(deadline)))
+	// It is never the same twice, so it is kept out of the table of compression.
+	left := hpack.HeaderField{Name: "grpc-timeout", Value: h2.EncodeTimeout(time.Until(deadline)), Sensitive: true}
 	out := make(h2.Fields, 0, len(fields)+1)
 	said := false
 	for _, f := range fields {
@@ -145,16 +154,18 @@ func withTimeout(ctx context.Context, fields h2.Fields) h2.Fields {
 
 // unary makes one attempt of a call. The error is a [*LostError], or the cause
 // of ctx's end; everything that the upstream said is a Response.
-func (t *transport) unary(ctx context.Context, req *Request) (*Response, error) {
-	up, err := t.open(ctx, req)
+func (t *transport) unary(ctx context.Context, req *Request) (Response, error) {
+	front := t.front(req)
+	s, answer, err := t.conn.Call(ctx, front[:], withTimeout(ctx, req.Header), req.Body, maxStoredAnswer)
 	if err != nil {
-		return nil, err
+		return Response{}, lost(ctx, t.address, err)
 	}
-	response, err := up.exchange(req)
-	if err != nil || response.Rest == nil {
-		up.Close()
-	}
-	return response, err
+	return Response{
+		Header: answer.Header, TrailersOnly: answer.HeaderOnly,
+		Body: answer.Body, Trailer: answer.Trailer,
+		partial: !answer.Whole,
+		stream:  Stream{s: s, address: t.address, ctx: ctx, header: answer.Header, only: answer.HeaderOnly},
+	}, nil
 }
 
 var errGone = errors.New("the connection is gone")

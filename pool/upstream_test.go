@@ -114,7 +114,7 @@ func call(ctx context.Context, p *pool.Pool, message string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Free()
+	defer response.Close()
 	body := response.Body.Materialize()
 	return string(body[min(len(body), 5):]), response.Err()
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -42,11 +43,14 @@ type Call struct {
 	// Reason says why the sidecar itself failed the call; "" when it did not,
 	// also when the upstream did.
 	Reason Reason
-	// Response is the upstream's answer to a unary call; nil until there is one.
-	Response *pool.Response
+	// Response is the upstream's answer to a unary call, once there is one.
+	Response pool.Response
 
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
+	// timeout is the caller's, from Started on, if it is timed.
+	timeout time.Duration
+	timed   bool
 	// refused is why the call goes no further than to be counted: it did not
 	// arrive whole, or is too much.
 	refused error
@@ -57,30 +61,66 @@ type Call struct {
 	sending, answering bool
 }
 
-// newCall makes the record of a call that has arrived, and the context that
-// ends with its deadline, its caller, or parent.
-func newCall(parent context.Context, caller *h2.Stream, header h2.Fields) (*Call, context.Context, context.CancelFunc) {
-	path := header.Get(":path")
-	c := &Call{
-		FullMethod: path,
-		Verb:       header.Get(":method"),
-		Method:     method.Lookup(path),
-		Authority:  header.Get(":authority"),
-		Header:     header.Regular(),
-		Peer:       caller.RemoteAddr(),
-		Started:    caller.Arrived(),
-		caller:     caller,
+// heading is what there is to know of a request's header. Calls that have the
+// same share it.
+type heading struct {
+	path, verb, authority string
+	method                *method.Method
+	header                h2.Fields
+	timeout               time.Duration
+	timed                 bool
+}
+
+func readHeading(header h2.Fields) any {
+	h := &heading{
+		path:      header.Get(":path"),
+		verb:      header.Get(":method"),
+		authority: header.Get(":authority"),
+		header:    header.Regular(),
 	}
-	var ctx context.Context
-	var cancel context.CancelFunc
+	h.method = method.Lookup(h.path)
 	// Like Qdrant, we take a malformed timeout for none.
-	if timeout, ok := h2.DecodeTimeout(c.Header.Get("grpc-timeout")); ok {
-		ctx, cancel = context.WithDeadline(parent, c.Started.Add(timeout))
-	} else {
-		ctx, cancel = context.WithCancel(parent)
+	h.timeout, h.timed = h2.DecodeTimeout(h.header.Get("grpc-timeout"))
+	return h
+}
+
+// calls are the records of calls that have ended, to be used again.
+var calls = sync.Pool{New: func() any { return new(Call) }}
+
+// newCall makes the record of a call that has arrived.
+func newCall(caller *h2.Stream) *Call {
+	h, ok := caller.Recognized().(*heading)
+	if !ok { // it did not arrive whole
+		header, _, _ := caller.Header(context.Background())
+		h = readHeading(header).(*heading)
 	}
-	caller.OnEnd(cancel)
-	return c, ctx, cancel
+	c := calls.Get().(*Call)
+	*c = Call{
+		FullMethod: h.path, Verb: h.verb, Authority: h.authority, Method: h.method, Header: h.header,
+		timeout: h.timeout, timed: h.timed,
+		Peer: caller.RemoteAddr(), Started: caller.Arrived(), caller: caller,
+	}
+	return c
+}
+
+// release ends the record's use.
+func (c *Call) release() {
+	c.Response.Close()
+	c.Body.Free()
+	*c = Call{}
+	calls.Put(c)
+}
+
+// context returns the context that ends with the call's deadline, its caller, or
+// the sidecar.
+func (c *Call) context() (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c.caller.OnEnd(cancel)
+	if !c.timed {
+		return ctx, cancel
+	}
+	ctx, stop := context.WithDeadline(ctx, c.Started.Add(c.timeout))
+	return ctx, func(cause error) { stop(); cancel(cause) }
 }
 
 // request returns what is sent upstream.

@@ -21,27 +21,27 @@ func forwardUnary(ctx context.Context, req any) (any, error) {
 		return nil, err
 	}
 	c.Response = response
-	if response.Rest != nil {
+	if rest := c.Response.Rest(); rest != nil {
 		// Larger than what is stored: it goes to the caller while the connection
 		// is held, and cannot be taken back.
-		return c, c.passOn(ctx, response)
+		return c, c.passOn(ctx, rest)
 	}
-	return c, response.Err()
+	return c, c.Response.Err()
 }
 
 // passOn sends an answer whose end has not come yet.
-func (c *Call) passOn(ctx context.Context, response *pool.Response) error {
-	defer response.Rest.Close()
+func (c *Call) passOn(ctx context.Context, rest *pool.Stream) error {
+	defer c.Response.Close()
 	c.answering = true
-	err := c.caller.WriteHeader(nil, response.Header, false)
+	err := c.caller.WriteHeader(nil, c.Response.Header, false)
 	if err == nil {
-		err = c.caller.Write(ctx, response.Body, false)
+		err = c.caller.Write(ctx, c.Response.Body, false)
 	}
-	response.Body.Free()
 	if err != nil {
 		return gone(ctx, err)
 	}
-	return copyAnswer(ctx, c, response.Rest)
+	c.Response.DropBody()
+	return copyAnswer(ctx, c, rest)
 }
 
 // forwardStream passes the bytes of a call both ways as they come, until the
@@ -56,6 +56,7 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	// It ends with either stream, and both end when the call does. Waiting for it
 	// here would wait for a request that the caller need not finish.
 	c.sending = true
+	c.caller.Share()
 	c.Body.Ref() // for as long as the goroutine sends it
 	go copyRequest(ctx, c.caller, c.Body, up)
 	header, trailersOnly, err := up.Header()

@@ -50,8 +50,7 @@ type Server struct {
 	failures failureLog
 	metrics  *metrics
 	h2       *h2.Server
-	calls    context.Context // of all calls; ends when the last ones are cut
-	cutCalls context.CancelCauseFunc
+	stopped  chan struct{}        // closed when the last calls are cut
 	unary    []grpc.UnaryHandler  // by method.Index
 	stream   []grpc.StreamHandler // likewise
 	draining atomic.Bool
@@ -62,9 +61,8 @@ type Server struct {
 
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
-	s := &Server{pool: cfg.Pool, apiKey: cfg.APIKey, log: cfg.Logger, failures: newFailureLog(cfg.Logger)}
+	s := &Server{pool: cfg.Pool, apiKey: cfg.APIKey, log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{})}
 	s.metrics = newMetrics(cfg.Version, cfg.Pool)
-	s.calls, s.cutCalls = context.WithCancelCause(context.Background())
 	// Chains for each known method, composed once. Unknown ones share Other's.
 	stack := s.stack()
 	for m := range method.All() {
@@ -73,7 +71,7 @@ func New(cfg Config) *Server {
 			FullMethod: m.FullName(), IsClientStream: true, IsServerStream: true,
 		}, forwardStream))
 	}
-	s.h2 = h2.NewServer(h2.ServerConfig{Whole: stored, Handle: s.handle})
+	s.h2 = h2.NewServer(h2.ServerConfig{Whole: stored, Recognize: readHeading, Handle: s.handle})
 	return s
 }
 
@@ -87,15 +85,14 @@ func stored(header h2.Fields) int {
 
 // handle serves one call.
 func (s *Server) handle(caller *h2.Stream) {
-	header, _, err := caller.Header(context.Background())
-	if err != nil {
-		return // the caller is gone
-	}
-	c, ctx, cancel := newCall(s.calls, caller, header)
-	defer cancel()
+	c := newCall(caller)
+	defer c.release()
+	ctx, cancel := c.context()
+	defer cancel(nil)
 	// The stack recovers from what happens in it. This is for what is around it.
 	defer s.rescue(c)
 	unary := c.Method != method.Other
+	var err error
 	switch {
 	case caller.TooLarge():
 		c.refused = errHeaderTooLarge
@@ -103,7 +100,6 @@ func (s *Server) handle(caller *h2.Stream) {
 		if c.Body, unary, err = caller.ReadWhole(ctx, maxStoredRequest); err != nil {
 			c.refused = gone(ctx, err)
 		}
-		defer c.Body.Free()
 	}
 	if unary {
 		_, err = s.unary[c.Method.Index](ctx, c)
@@ -122,23 +118,18 @@ func (s *Server) rescue(c *Call) {
 
 // answer gives the caller what it has not been given yet.
 func (s *Server) answer(ctx context.Context, c *Call, err error) {
-	r := c.Response
+	r := &c.Response
 	switch {
 	case c.Reason == "" && c.answering:
 		// The answer went out as it came.
-	case c.Reason == "" && r != nil:
+	case c.Reason == "" && r.Received():
 		// Whether it is OK or not, it is the upstream's word.
-		sendErr := c.caller.WriteHeader(nil, r.Header, r.TrailersOnly)
-		if sendErr == nil && !r.TrailersOnly {
-			if sendErr = c.caller.Write(ctx, r.Body, false); sendErr == nil {
-				_ = c.finish(ctx, r.Trailer)
-			}
+		if r.TrailersOnly {
+			_ = c.caller.WriteHeader(nil, r.Header, true)
+		} else {
+			_ = c.caller.Respond(ctx, r.Header, r.Body, r.Trailer)
 		}
-		r.Body.Free()
 	default:
-		if r != nil && r.Rest == nil {
-			r.Body.Free()
-		}
 		_ = c.caller.WriteHeader(nil, ownAnswer(err, c.answering), true)
 	}
 }
@@ -208,7 +199,7 @@ func (s *Server) Serve(lis net.Listener) error {
 		pause := time.NewTimer(acceptPause)
 		select {
 		case <-pause.C:
-		case <-s.calls.Done():
+		case <-s.stopped:
 			pause.Stop()
 			return nil
 		}
@@ -241,7 +232,7 @@ func (s *Server) Drain(ctx context.Context) (cut int) {
 	case <-drained:
 	case <-ctx.Done():
 		cut = s.InFlight()
-		s.cutCalls(pool.ErrClosed)
+		s.h2.Cut(pool.ErrClosed)
 		// What is cut is told so, if it listens.
 		last := time.NewTimer(farewell)
 		defer last.Stop()
@@ -251,7 +242,7 @@ func (s *Server) Drain(ctx context.Context) (cut int) {
 		}
 	}
 	s.h2.Close()
-	s.cutCalls(pool.ErrClosed)
+	close(s.stopped)
 	return cut
 }
 

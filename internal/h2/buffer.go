@@ -15,6 +15,10 @@ type body struct {
 	// room is the unused end of the last chunk, while this body alone owns it.
 	room []byte
 	last *[]byte
+	// Most messages are one chunk, and most streams one message: it is listed
+	// here. What was taken must not change, so this serves once.
+	single [1]mem.Buffer
+	listed bool
 }
 
 // append copies p into the body.
@@ -50,6 +54,9 @@ func (b *body) seal(pool mem.BufferPool) {
 	}
 	filled := (*b.last)[:cap(*b.last)-len(b.room)]
 	*b.last = filled
+	if !b.listed {
+		b.chunks, b.listed = b.single[:0], true
+	}
 	b.chunks = append(b.chunks, mem.NewBuffer(b.last, pool))
 	b.last, b.room = nil, nil
 }

@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/mem"
 )
 
 // ClientConn is the calling end of one connection. Its methods may be called
@@ -89,13 +89,20 @@ func (c *ClientConn) greetedLocked() {
 func (c *ClientConn) Open(pseudo, fields Fields, end bool) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s, err := c.openLocked(pseudo, fields, end)
+	c.wakeLocked()
+	return s, err
+}
+
+func (c *ClientConn) openLocked(pseudo, fields Fields, end bool) (*Stream, error) {
+	most := c.peerMaxStreams.Load()
 	switch {
 	case c.why != nil:
 		return nil, &LostError{Err: c.why}
-	case len(c.streams) >= int(c.peerMaxStreams):
-		return nil, &LostError{Err: fmt.Errorf("the server allows no more than %d streams", c.peerMaxStreams)}
+	case len(c.streams) >= int(most):
+		return nil, &LostError{Err: fmt.Errorf("the server allows no more than %d streams", most)}
 	}
-	s := newStream(c.conn, c.nextID)
+	s := c.newStreamLocked(c.nextID)
 	// What a proxied answer says of its length is between the two ends.
 	s.length = -1
 	c.nextID += 2
@@ -106,16 +113,48 @@ func (c *ClientConn) Open(pseudo, fields Fields, end bool) (*Stream, error) {
 	c.headersLocked(s.id, pseudo, fields, end)
 	s.headEnd = c.queued
 	s.sentEnd = end
-	c.wakeLocked()
 	return s, nil
 }
 
-// MaxStreams returns how many streams the server allows at once.
-func (c *ClientConn) MaxStreams() int {
+// Answer is what a server answered to [ClientConn.Call].
+type Answer struct {
+	Header Fields
+	// HeaderOnly says that the header was the whole answer.
+	HeaderOnly bool
+	// Body is as much of the answer as was stored. Its owner frees it.
+	Body mem.BufferSlice
+	// Whole says that this was all; otherwise the rest is to be read from the
+	// stream.
+	Whole bool
+	// Trailer is the last header block; nil when there was none, and while the
+	// answer is not whole.
+	Trailer Fields
+}
+
+// Call opens a stream, sends all of a request, of which it takes no ownership, and
+// waits until the answer has ended or is larger than limit, which is at least 1.
+// Without an error the caller closes the stream, once it is done with the answer.
+func (c *ClientConn) Call(ctx context.Context, pseudo, fields Fields, body mem.BufferSlice, limit int) (*Stream, Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return int(min(c.peerMaxStreams, maxWindow))
+	s, err := c.openLocked(pseudo, fields, false)
+	if err != nil {
+		return nil, Answer{}, err
+	}
+	s.whole = limit
+	_ = s.writeLocked(ctx, newReader(body), true) // what became of it is what comes back
+	whole, err := s.awaitWholeLocked(ctx)
+	if err != nil {
+		s.closeLocked()
+		return nil, Answer{}, err
+	}
+	answer := Answer{Header: s.header, HeaderOnly: s.headerOnly, Body: s.received.take(c.pool), Whole: whole, Trailer: s.trailer}
+	c.openWindowLocked(s)
+	return s, answer, nil
 }
+
+// MaxStreams returns how many streams the server allows at once.
+func (c *ClientConn) MaxStreams() int { return int(min(c.peerMaxStreams.Load(), maxWindow)) }
 
 // Ping measures a round trip.
 func (c *ClientConn) Ping(ctx context.Context) (time.Duration, error) {
@@ -187,50 +226,49 @@ func (c *ClientConn) lossLocked(err error) error {
 }
 
 // onResponseBlock takes the header or the trailers of an answer.
-func (c *conn) onResponseBlock(b *headerBlock) error {
+func (c *conn) onResponseBlock(a arrival, b *block) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.streams[b.stream]
+	s := c.streams[a.stream]
 	if s == nil {
-		if c.idleLocked(b.stream) {
+		if c.idleLocked(a.stream) {
 			return &connError{http2.ErrCodeProtocol, "HEADERS on an idle stream"}
 		}
 		return nil
 	}
-	if s.gotEnd {
-		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeStreamClosed}
-	}
-	front, rest := pseudo(b.fields)
-	malformed := b.overflow || !wellFormed(rest)
-	if s.gotHeader {
-		if malformed || !b.end || len(front) > 0 {
-			return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
+	malformed := http2.StreamError{StreamID: a.stream, Code: http2.ErrCodeProtocol}
+	switch {
+	case s.gotEnd:
+		return http2.StreamError{StreamID: a.stream, Code: http2.ErrCodeStreamClosed}
+	case b.overflow || !b.wellFormed:
+		return malformed
+	case s.gotHeader:
+		if !a.end || b.front > 0 {
+			return malformed
 		}
-		s.trailer = slices.Clip(b.fields)
-		if s.trailer == nil {
-			s.trailer = Fields{} // a block without a field is a block
+		s.trailerLocked(b)
+	case b.status == 0:
+		return malformed
+	case b.status < 200: // informational: another block follows
+		if a.end {
+			return malformed
 		}
-	} else {
-		status := statusCode(front)
-		informational := status < 200
-		if malformed || status == 0 || informational && b.end {
-			return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
+		if c.rates.over(&c.rates.controls, maxControls) {
+			return &connError{http2.ErrCodeEnhanceYourCalm, "too many informational answers"}
 		}
-		if informational { // another block follows
-			if c.rates.over(&c.rates.controls, maxControls) {
-				return &connError{http2.ErrCodeEnhanceYourCalm, "too many informational answers"}
-			}
-			return nil
-		}
-		s.header, s.gotHeader, s.headerOnly = slices.Clip(b.fields), true, b.end
+		return nil
+	default:
+		s.headerLocked(b, a.end)
 		c.calling.answeredLocked(s.id)
 	}
-	if b.end {
+	if a.end {
 		s.gotEnd = true
 		s.doneLocked()
-		signal(s.sendable)
+		if !s.sentEnd {
+			signal(s.sendable)
+		}
 	}
-	signal(s.readable)
+	s.arrivedLocked()
 	return nil
 }
 

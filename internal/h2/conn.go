@@ -1,11 +1,11 @@
 package h2
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -31,13 +31,16 @@ type conn struct {
 	pool   mem.BufferPool
 
 	// Of the reading goroutine only.
-	br      *bufio.Reader
-	fr      *http2.Framer
-	dec     *hpack.Decoder
-	block   headerBlock
-	rates   rates
-	settled bool // the peer's first SETTINGS came
-	filled  bool // br was full at least once
+	in           readBuffer
+	few          bytes.Reader   // a frame for fr
+	fr           *http2.Framer  // parses the frames that are few
+	dec          *hpack.Decoder // of decoding
+	decoding     block
+	decodedBytes uint32 // of the list, as RFC 9113 §6.5.2 counts
+	decoded      decodedBlocks
+	arrival      arrival
+	rates        rates
+	settled      bool // the peer's first SETTINGS came
 
 	// writing is held while queued bytes are given to the socket. It is taken
 	// before mu.
@@ -47,9 +50,11 @@ type conn struct {
 	// held for memory operations only, never across a system call.
 	mu      sync.Mutex
 	streams map[uint32]*Stream
-	err     error         // why the connection is over; nil while it is not
-	closed  chan struct{} // closed with err
-	cause   error         // what is going to be err, while fail waits for the writer
+	// spareStreams have ended, and are used again.
+	spareStreams []*Stream
+	err          error         // why the connection is over; nil while it is not
+	closed       chan struct{} // closed with err
+	cause        error         // what is going to be err, while fail waits for the writer
 	// last is why the connection is to be over as soon as everything that is
 	// queued has been written.
 	last error
@@ -62,12 +67,13 @@ type conn struct {
 	taken   int64 // bytes of them that the socket may have taken
 	enc     *hpack.Encoder
 	encoded bytes.Buffer
+	said    encodedBlocks
 	wake    chan struct{}
 	waiting []*Stream // senders that wait for room or the connection's window
 
 	// The peer's settings, and the windows.
 	peerStreamWindow int64
-	peerMaxStreams   uint32
+	peerMaxStreams   atomic.Uint32 // written under mu
 	sendWindow       int64
 	unreturned       int // received bytes whose window was not returned yet
 	toll             toll
@@ -84,13 +90,6 @@ type conn struct {
 	calling *ClientConn
 }
 
-// A connection begins with a small buffer for reading and gets the large one as
-// soon as it has filled that: many connections never do.
-const (
-	firstReadBuffer = 2 << 10
-	fullReadBuffer  = 32 << 10
-)
-
 // newConn prepares a connection; the caller starts reading.
 func newConn(nc net.Conn, server bool, limits Limits) *conn {
 	c := &conn{
@@ -102,24 +101,17 @@ func newConn(nc net.Conn, server bool, limits Limits) *conn {
 		closed:           make(chan struct{}),
 		wake:             make(chan struct{}, 1),
 		peerStreamWindow: 65535,
-		peerMaxStreams:   1<<31 - 1,
 		sendWindow:       65535,
 		nextID:           1,
 	}
-	c.readThrough(firstReadBuffer)
+	c.in.nc = nc
+	c.fr = http2.NewFramer(io.Discard, &c.few)
+	c.fr.SetMaxReadFrameSize(maxFrame)
+	c.peerMaxStreams.Store(maxWindow)
 	c.enc = hpack.NewEncoder(&c.encoded)
 	// Strings need no limit of their own: a block has one.
 	c.dec = hpack.NewDecoder(tableSize, c.emit)
 	return c
-}
-
-// readThrough has the connection read through a buffer of n bytes from now on.
-// Nothing is in the one that it had, and no header block is under way.
-func (c *conn) readThrough(n int) {
-	c.br = bufio.NewReaderSize(c.nc, n)
-	c.fr = http2.NewFramer(io.Discard, c.br)
-	c.fr.SetReuseFrames()
-	c.fr.SetMaxReadFrameSize(maxFrame)
 }
 
 // end makes the connection over for all who use it: every stream ends with err.
@@ -172,7 +164,7 @@ func (c *conn) finishLocked(err error) {
 // away, for as long as this.
 const (
 	lingerTime  = 250 * time.Millisecond
-	lingerBytes = 1 << 20
+	lingerBytes = 16 << 20 // more than two sockets hold
 )
 
 // halfClose tells the peer that nothing more comes, and has reading end soon.

@@ -111,7 +111,7 @@ func (c *conn) dropBuffers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.out) == 0 {
-		c.out, c.spare = nil, nil
+		c.out, c.spare, c.spareStreams = nil, nil, nil
 	}
 }
 

@@ -117,7 +117,7 @@ func FuzzClient(f *testing.F) {
 				body, _, _ := s.ReadWhole(context.Background(), 100)
 				body.Free()
 				_, _ = collect(context.Background(), s)
-				s.Abort()
+				s.Close()
 			}
 		}()
 		within(t, "the client", ended)

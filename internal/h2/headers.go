@@ -1,25 +1,22 @@
 package h2
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
-// headerBlock is a header block while it arrives, in HEADERS and CONTINUATION.
-type headerBlock struct {
-	stream   uint32 // 0 between blocks
-	end      bool   // END_STREAM
-	selfDep  bool   // the stream was said to depend on itself
-	encoded  []byte // of a block in several frames
-	frames   int
-	fields   Fields
-	bytes    uint32 // of the list, as RFC 9113 §6.5.2 counts
-	overflow bool   // larger than our limits: the rest is not kept
+// arrival is a header block while it arrives, in HEADERS and CONTINUATION.
+type arrival struct {
+	stream  uint32 // 0 between blocks
+	end     bool   // END_STREAM
+	selfDep bool   // the stream was said to depend on itself
+	encoded []byte // of a block in several frames
+	frames  int
 }
 
 // A header block may take this much of the wire. What is stored of it is bounded
@@ -32,61 +29,67 @@ const (
 	maxBlockFrames = 1024
 )
 
-func (c *conn) onHeaders(f *http2.HeadersFrame) error {
-	c.block = headerBlock{
-		stream:  f.StreamID,
-		end:     f.StreamEnded(),
-		selfDep: f.HasPriority() && f.Priority.StreamDep == f.StreamID,
+// onHeaders takes a HEADERS frame (RFC 9113 §6.2). It is most of the frames, with
+// DATA, and the framer would make garbage of each.
+func (c *conn) onHeaders(flags http2.Flags, stream uint32, payload []byte) error {
+	if stream == 0 {
+		return &connError{http2.ErrCodeProtocol, "HEADERS on stream 0"}
 	}
-	return c.onFragment(f.HeaderBlockFragment(), f.HeadersEnded())
+	c.arrival = arrival{stream: stream, end: flags.Has(http2.FlagHeadersEndStream)}
+	padding := 0
+	if flags.Has(http2.FlagHeadersPadded) {
+		if len(payload) == 0 {
+			return &connError{http2.ErrCodeFrameSize, "padded HEADERS without a length"}
+		}
+		padding, payload = int(payload[0]), payload[1:]
+	}
+	if flags.Has(http2.FlagHeadersPriority) {
+		if len(payload) < 5 {
+			return &connError{http2.ErrCodeFrameSize, "HEADERS too short for a priority"}
+		}
+		c.arrival.selfDep = binary.BigEndian.Uint32(payload)&(1<<31-1) == stream
+		payload = payload[5:]
+	}
+	if padding > len(payload) {
+		return &connError{http2.ErrCodeProtocol, "more padding than HEADERS"}
+	}
+	return c.onFragment(payload[:len(payload)-padding], flags.Has(http2.FlagHeadersEndHeaders))
 }
 
-func (c *conn) onContinuation(f *http2.ContinuationFrame) error {
-	return c.onFragment(f.HeaderBlockFragment(), f.HeadersEnded())
+// onContinuation takes a frame while a block is under way: nothing else may come.
+func (c *conn) onContinuation(kind http2.FrameType, flags http2.Flags, stream uint32, payload []byte) error {
+	if kind != http2.FrameContinuation || stream != c.arrival.stream {
+		return &connError{http2.ErrCodeProtocol, "a header block was interrupted"}
+	}
+	return c.onFragment(payload, flags.Has(http2.FlagContinuationEndHeaders))
 }
 
 // onFragment decodes a block when it is complete. Decoding piece by piece would
 // start over at every piece of a long field.
 func (c *conn) onFragment(fragment []byte, last bool) error {
-	b := &c.block
-	b.frames++
-	if len(b.encoded)+len(fragment) > maxBlockBytes || b.frames > maxBlockFrames {
+	a := &c.arrival
+	a.frames++
+	if len(a.encoded)+len(fragment) > maxBlockBytes || a.frames > maxBlockFrames {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "endless header block"}
 	}
-	if !last || b.frames > 1 {
-		b.encoded = append(b.encoded, fragment...)
-		fragment = b.encoded
+	if !last || a.frames > 1 {
+		a.encoded = append(a.encoded, fragment...)
+		fragment = a.encoded
 	}
 	if !last {
 		return nil
 	}
 	// A block must be decoded whatever becomes of it: compression has a state.
-	_, err := c.dec.Write(fragment)
-	if err == nil {
-		err = c.dec.Close()
-	}
+	b, err := c.decode(fragment)
 	if err != nil {
 		return &connError{http2.ErrCodeCompression, err.Error()}
 	}
-	c.dec.SetEmitEnabled(true)
-	done := *b
-	*b = headerBlock{}
+	done := *a
+	*a = arrival{}
 	if c.server {
-		return c.onRequestBlock(&done)
+		return c.onRequestBlock(done, b)
 	}
-	return c.onResponseBlock(&done)
-}
-
-// emit takes one decoded field.
-func (c *conn) emit(f hpack.HeaderField) {
-	b := &c.block
-	b.bytes += f.Size()
-	if b.bytes > c.limits.HeaderListBytes || len(b.fields) >= c.limits.HeaderFields {
-		b.overflow = true
-		c.dec.SetEmitEnabled(false)
-		return
-	}
-	b.fields = append(b.fields, f)
+	return c.onResponseBlock(done, b)
 }
 
 // connectionSpecific are the fields that HTTP/2 has no use for (RFC 9113 §8.2.2).

@@ -19,7 +19,7 @@ type blocked struct{ running, most atomic.Int64 }
 
 func (b *blocked) handle(s *h2.Stream) {
 	over := make(chan struct{})
-	s.OnEnd(func() { close(over) })
+	s.OnEnd(func(error) { close(over) })
 	n := b.running.Add(1)
 	for most := b.most.Load(); n > most && !b.most.CompareAndSwap(most, n); most = b.most.Load() {
 	}
@@ -170,12 +170,12 @@ func TestStreamLimit(t *testing.T) {
 	_, addr := serve(t, h2.ServerConfig{Limits: h2.Limits{Streams: 2}, Handle: handler.handle})
 	conn := dial(t, addr)
 	first, second := open(t, conn, true), open(t, conn, true)
-	defer second.Abort()
+	defer second.Close()
 	if _, err := conn.Open(front, nil, true); err == nil || brief(err) != "lost, sent false" {
 		t.Errorf("a stream beyond the announced limit: %v", err)
 	}
-	first.Abort()
-	open(t, conn, true).Abort() // its place is free at once
+	first.Close()
+	open(t, conn, true).Close() // its place is free at once
 
 	liar := raw(t, addr)
 	var last *faultwire.Stream
@@ -271,9 +271,9 @@ func TestHeldRequestIsHandedOver(t *testing.T) {
 		defer conn.Close()
 		start := time.Now()
 		slow := open(t, conn, false)
-		defer slow.Abort()
+		defer slow.Close()
 		whole := open(t, conn, false)
-		defer whole.Abort()
+		defer whole.Close()
 		if err := errors.Join(slow.Write(t.Context(), message(10), false), whole.Write(t.Context(), message(10), true)); err != nil {
 			t.Fatal(err)
 		}

@@ -160,7 +160,7 @@ func message(n int) mem.BufferSlice {
 func echo(s *h2.Stream) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s.OnEnd(cancel)
+	s.OnEnd(func(error) { cancel() })
 	if err := s.WriteHeader(nil, h2.Fields{{Name: ":status", Value: "200"}}, false); err != nil {
 		return
 	}

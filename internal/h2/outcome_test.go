@@ -49,7 +49,7 @@ func TestOutcomes(t *testing.T) {
 			s.SendReset(http2.ErrCodeCancel)
 		}, "reset CANCEL, by us false, never sent false"},
 		{"closed", func(s *faultwire.Stream) { s.Conn().CloseWrite() }, "lost, sent true"},
-		{"aborted", func(s *faultwire.Stream) { go s.Conn().Abort() }, "lost, sent true"},
+		{"aborted", func(s *faultwire.Stream) { go s.Conn().Close() }, "lost, sent true"},
 		{"closed in the middle", func(s *faultwire.Stream) {
 			s.SendHeaders(faultwire.GRPCHeader(), false)
 			s.SendData([]byte("half"), false)
@@ -76,7 +76,7 @@ func TestOutcomes(t *testing.T) {
 			ctx := bounded(t)
 			conn := scripted(t, &faultwire.Server{Handler: test.script})
 			s := open(t, conn, true)
-			defer s.Abort()
+			defer s.Close()
 			body, _, err := s.ReadWhole(ctx, 1000)
 			if got := brief(err); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
@@ -105,7 +105,7 @@ func TestAnswerBeforeTheRequestEnds(t *testing.T) {
 				test.then(s)
 			}})
 			s := open(t, conn, false)
-			defer s.Abort()
+			defer s.Close()
 			// More than the window, so that it is blocked when the answer comes.
 			if err := s.Write(ctx, message(3<<20), true); !errors.Is(err, io.EOF) {
 				t.Errorf("sending on: %v, want io.EOF", err)
@@ -151,7 +151,7 @@ func TestSentIsExact(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer s.Abort()
+				defer s.Close()
 				n := test.taken
 				if n < 0 {
 					head := make([]byte, 9)
@@ -185,7 +185,7 @@ func TestOpenOnAConnectionThatIsDown(t *testing.T) {
 	}}
 	conn := scripted(t, server)
 	s := open(t, conn, true)
-	defer s.Abort()
+	defer s.Close()
 	<-conn.Down()
 	if _, err := conn.Open(front, nil, true); brief(err) != `NO_ERROR "later", sent false` {
 		t.Errorf("a new stream: %v", brief(err))

@@ -69,33 +69,44 @@ func (c *conn) streamError(violation http2.StreamError) error {
 }
 
 func (c *conn) readFrame() error {
-	if c.block.stream == 0 && c.br.Buffered() == 0 && c.br.Size() < fullReadBuffer && c.filled {
-		c.readThrough(fullReadBuffer)
-	}
-	// DATA is most of the bytes: it goes from the read buffer into the stream's
-	// without a stop in the framer's.
-	head, err := c.br.Peek(frameHeaderLen)
+	head, err := c.in.peek(frameHeaderLen)
 	if err != nil {
 		return cut(err, len(head) > 0)
 	}
 	size := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
-	c.filled = c.filled || c.br.Buffered() == c.br.Size() || size > c.br.Size()
-	kind := http2.FrameType(head[3])
-	if !c.settled && (kind != http2.FrameSettings || http2.Flags(head[4]).Has(http2.FlagSettingsAck)) {
+	kind, flags := http2.FrameType(head[3]), http2.Flags(head[4])
+	stream := binary.BigEndian.Uint32(head[5:]) & (1<<31 - 1)
+	switch {
+	case !c.settled && (kind != http2.FrameSettings || flags.Has(http2.FlagSettingsAck)):
 		return &connError{http2.ErrCodeProtocol, "SETTINGS must come first"}
+	case size > maxFrame:
+		return &connError{http2.ErrCodeFrameSize, "frame too large"}
 	}
-	if kind == http2.FrameData && c.block.stream == 0 {
-		return cut(c.readData(head, size), true)
-	}
-	frame, err := c.fr.ReadFrame()
+	frame, err := c.in.peek(frameHeaderLen + size)
 	if err != nil {
 		return cut(err, true)
 	}
-	switch frame := frame.(type) {
-	case *http2.HeadersFrame:
-		return c.onHeaders(frame)
-	case *http2.ContinuationFrame:
-		return c.onContinuation(frame)
+	defer c.in.discard(len(frame))
+	payload := frame[frameHeaderLen:]
+	switch {
+	case c.arrival.stream != 0:
+		return c.onContinuation(kind, flags, stream, payload)
+	case kind == http2.FrameData:
+		return c.onData(flags, stream, payload)
+	case kind == http2.FrameHeaders:
+		return c.onHeaders(flags, stream, payload)
+	}
+	return c.onOther(frame)
+}
+
+// onOther takes the frames that are few.
+func (c *conn) onOther(frame []byte) error {
+	c.few.Reset(frame)
+	parsed, err := c.fr.ReadFrame()
+	if err != nil {
+		return err
+	}
+	switch frame := parsed.(type) {
 	case *http2.SettingsFrame:
 		return c.onSettings(frame)
 	case *http2.WindowUpdateFrame:
@@ -131,66 +142,57 @@ func cut(err error, inside bool) error {
 	return err
 }
 
-// readData takes one DATA frame, whose header is head, from the read buffer.
-func (c *conn) readData(head []byte, size int) error {
-	flags := http2.Flags(head[4])
-	id := binary.BigEndian.Uint32(head[5:]) & (1<<31 - 1)
-	if _, err := c.br.Discard(frameHeaderLen); err != nil {
-		return err
-	}
-	if size > maxFrame {
-		return &connError{http2.ErrCodeFrameSize, "frame too large"}
-	}
+// onData takes a DATA frame (RFC 9113 §6.1).
+func (c *conn) onData(flags http2.Flags, id uint32, payload []byte) error {
 	if id == 0 {
 		return &connError{http2.ErrCodeProtocol, "DATA on stream 0"}
 	}
-	padding, left := 0, size
+	size := len(payload) // flow control counts padding
 	if flags.Has(http2.FlagDataPadded) {
-		if size == 0 {
+		if len(payload) == 0 {
 			return &connError{http2.ErrCodeFrameSize, "padded DATA without a length"}
 		}
-		b, err := c.br.ReadByte()
-		if err != nil {
-			return err
-		}
-		left--
-		if padding = int(b); padding > left {
+		padding := int(payload[0])
+		payload = payload[1:]
+		if padding > len(payload) {
 			return &connError{http2.ErrCodeProtocol, "more padding than DATA"}
 		}
+		payload = payload[:len(payload)-padding]
 	}
 	end := flags.Has(http2.FlagDataEndStream)
-	if left-padding == 0 && !end && c.rates.over(&c.rates.empty, maxEmpty) {
+	if len(payload) == 0 && !end && c.rates.over(&c.rates.empty, maxEmpty) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many empty DATA frames"}
 	}
-	s, refused := c.admitData(id, size)
-	if fatal, ok := errors.AsType[*connError](refused); ok {
-		return fatal
-	}
-	for n := left - padding; n > 0; {
-		chunk, err := c.br.Peek(min(n, max(c.br.Buffered(), 1)))
-		if err != nil {
-			return err
-		}
-		if s != nil {
-			c.store(s, chunk)
-		}
-		n -= len(chunk)
-		_, _ = c.br.Discard(len(chunk))
-	}
-	if _, err := c.br.Discard(padding); err != nil {
-		return err
-	}
-	if refused != nil {
-		return refused // of the stream only, so its bytes had to be read
-	}
-	return c.dataDone(s, left-padding, end)
-}
-
-// admitData finds the stream of a DATA frame and charges the windows. The
-// stream is nil when its bytes are to be thrown away.
-func (c *conn) admitData(id uint32, size int) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s, err := c.admitDataLocked(id, size)
+	if s == nil || err != nil {
+		return err
+	}
+	if !s.discard && s.end == nil {
+		s.received.append(payload, c.pool)
+	}
+	s.total += int64(len(payload))
+	if s.wrongLengthLocked(end) {
+		return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
+	}
+	if end {
+		s.gotEnd = true
+		s.doneLocked()
+		if !s.sentEnd {
+			signal(s.sendable)
+		}
+	} else {
+		// Padding and what was thrown away hold nothing.
+		c.openWindowLocked(s)
+	}
+	s.arrivedLocked()
+	return nil
+}
+
+// admitDataLocked finds the stream of a DATA frame and charges the windows. The
+// stream is nil when its bytes are to be thrown away.
+func (c *conn) admitDataLocked(id uint32, size int) (*Stream, error) {
 	s := c.streams[id]
 	if s == nil && c.idleLocked(id) {
 		return nil, &connError{http2.ErrCodeProtocol, "DATA on an idle stream"}
@@ -216,38 +218,6 @@ func (c *conn) admitData(id uint32, size int) (*Stream, error) {
 // resetLately reports whether the peer may not have seen yet that we reset a
 // stream. Call it with mu held.
 func (c *conn) resetLately(id uint32) bool { return slices.Contains(c.weReset[:], id) }
-
-func (c *conn) store(s *Stream, chunk []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !s.discard && s.end == nil {
-		s.received.append(chunk, c.pool)
-	}
-}
-
-// dataDone accounts for a DATA frame that was read.
-func (c *conn) dataDone(s *Stream, payload int, end bool) error {
-	if s == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.total += int64(payload)
-	if s.wrongLengthLocked(end) {
-		return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
-	}
-	if end {
-		s.gotEnd = true
-		s.doneLocked()
-		signal(s.sendable)
-	} else {
-		// Padding and what was thrown away hold nothing.
-		c.openWindowLocked(s, s.held)
-	}
-	signal(s.readable)
-	s.handOverLocked()
-	return nil
-}
 
 // returnWindowLocked opens the connection's window again, in steps.
 func (c *conn) returnWindowLocked() {
@@ -285,13 +255,14 @@ func (c *conn) onSettings(f *http2.SettingsFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	window := c.peerStreamWindow
+	c.said.forget() // the table may change
 	err := f.ForeachSetting(func(s http2.Setting) error {
 		switch s.ID {
 		case http2.SettingHeaderTableSize:
 			c.enc.SetMaxDynamicTableSizeLimit(s.Val)
 			c.enc.SetMaxDynamicTableSize(min(s.Val, tableSize))
 		case http2.SettingMaxConcurrentStreams:
-			c.peerMaxStreams = s.Val
+			c.peerMaxStreams.Store(s.Val)
 		case http2.SettingInitialWindowSize:
 			window = int64(s.Val)
 		}

@@ -36,6 +36,7 @@ func (c *ClientConn) giveUpLocked(s *Stream) {
 		return
 	}
 	s.endKeepLocked(errReset)
+	s.queued = true
 	c.resets.turn = append(c.resets.turn, s)
 }
 

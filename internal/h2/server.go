@@ -2,7 +2,6 @@ package h2
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -16,9 +15,12 @@ type ServerConfig struct {
 	// Whole says how many bytes of a request are to be stored before its stream
 	// is handled: it is handled when the request has ended, when there are more,
 	// or when it has been incomplete for a while. 0 hands the stream over as soon
-	// as its header is there. Not called concurrently with itself for one
-	// connection.
+	// as its header is there. Asked once for many streams with the same header; not
+	// called concurrently with itself for one connection.
 	Whole func(header Fields) int
+	// Recognize, if set, is asked once for many streams that have the same header,
+	// and [Stream.Recognized] returns its answer. Called as Whole is.
+	Recognize func(header Fields) any
 	// Handle serves one stream, on a goroutine of its own. When it returns, a
 	// stream that has not ended is reset. It must look at [Stream.TooLarge]: the
 	// header of such a stream is only the beginning of what was sent.
@@ -40,6 +42,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[*serverConn]struct{}
 	draining bool
+	cut      error         // see Cut
 	empty    chan struct{} // closed when draining and conns is empty
 	emptied  bool
 }
@@ -90,6 +93,7 @@ func (s *Stream) release() {
 	defer c.mu.Unlock()
 	c.serving.handlers--
 	s.discardLocked()
+	defer s.recycleLocked()
 	if s.finished {
 		return
 	}
@@ -117,7 +121,7 @@ func (s *Server) ServeConn(nc net.Conn) error {
 	defer c.stopTimers()
 	// Until the first SETTINGS have been read, which are part of the preface.
 	_ = nc.SetReadDeadline(time.Now().Add(s.cfg.Limits.Preface))
-	if err := readPreface(c.br); err != nil {
+	if err := c.readPreface(); err != nil {
 		c.fail(err)
 		return err
 	}
@@ -127,11 +131,12 @@ func (s *Server) ServeConn(nc net.Conn) error {
 	return c.err
 }
 
-func readPreface(r io.Reader) error {
-	got := make([]byte, len(http2.ClientPreface))
-	if _, err := io.ReadFull(r, got); err != nil {
+func (c *conn) readPreface() error {
+	got, err := c.in.peek(len(http2.ClientPreface))
+	if err != nil {
 		return err
 	}
+	c.in.discard(len(got))
 	if string(got) != http2.ClientPreface {
 		return errors.New("no HTTP/2 preface")
 	}
@@ -145,6 +150,7 @@ func (s *Server) add(c *serverConn) bool {
 		return false
 	}
 	s.conns[c] = struct{}{}
+	c.cut = s.cut // nobody else has c yet
 	return true
 }
 
@@ -173,6 +179,18 @@ func (s *Server) Drain() <-chan struct{} {
 	}
 	s.emptyLocked()
 	return s.empty
+}
+
+// Cut tells the handlers of all streams, also those to come, that they are to end:
+// what they gave to [Stream.OnEnd] is called with cause. The streams stay open for
+// what the handlers have to say.
+func (s *Server) Cut(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut = cause
+	for c := range s.conns {
+		c.cutStreams(cause)
+	}
 }
 
 // Close ends all connections and returns when nothing of the Server runs, for

@@ -19,6 +19,7 @@ type serverConn struct {
 	// handlers are the streams that were not handled to the end yet. A reset ends
 	// the stream at once and its handler a little later.
 	handlers int
+	cut      error       // see Server.Cut
 	patience *time.Timer // hands over streams that are held for long
 }
 
@@ -88,73 +89,91 @@ func (c *serverConn) goAwayFinallyLocked() {
 	c.streamEndedLocked()
 }
 
-// onRequestBlock takes a request header, or trailers.
-func (c *conn) onRequestBlock(b *headerBlock) error {
-	if b.stream%2 == 0 {
-		return &connError{http2.ErrCodeProtocol, "a client's stream must be odd"}
-	}
-	c.mu.Lock()
-	s, isNew := c.streams[b.stream], b.stream > c.lastID
-	underWay := !isNew && c.resetLately(b.stream)
-	c.mu.Unlock()
-	switch {
-	case s != nil:
-		return c.onTrailers(s, b)
-	case underWay:
-		return nil
-	case !isNew:
-		return &connError{http2.ErrCodeStreamClosed, "HEADERS on a closed stream"}
-	}
-	front, rest := pseudo(b.fields)
-	length, lengthOK := contentLength(rest)
-	if !lengthOK {
-		length = -1
-	}
-	malformed := !b.overflow && (!lengthOK || !wellFormedRequest(front) || !wellFormed(rest) || b.end && length > 0)
-	if b.selfDep || malformed {
-		c.mu.Lock()
-		c.lastID = b.stream
-		c.mu.Unlock()
-		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
-	}
-	hold := 0
-	if !b.end && !b.overflow && c.serving.server.cfg.Whole != nil {
-		hold = c.serving.server.cfg.Whole(b.fields)
-	}
-	s = newStream(c, b.stream)
-	s.header, s.gotHeader, s.headerOnly, s.gotEnd = b.fields, true, b.end, b.end
-	s.length, s.tooLarge, s.arrived = length, b.overflow, time.Now()
-	s.hold, s.held = hold, hold > 0
-	return c.serving.accept(s)
-}
-
-// accept takes a new stream, or refuses it.
-func (c *serverConn) accept(s *Stream) error {
+// cutStreams is Server.Cut.
+func (c *serverConn) cutStreams(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cut = cause
+	for _, s := range c.streams {
+		s.tellLocked(cause)
+	}
+}
+
+// onRequestBlock takes a request header, or trailers.
+func (c *conn) onRequestBlock(a arrival, b *block) error {
+	if a.stream%2 == 0 {
+		return &connError{http2.ErrCodeProtocol, "a client's stream must be odd"}
+	}
+	c.serving.route(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[a.stream]; s != nil {
+		return c.onTrailersLocked(s, a, b)
+	}
+	switch {
+	case a.stream > c.lastID: // a new one
+	case c.resetLately(a.stream):
+		return nil // under way when we reset it
+	default:
+		return &connError{http2.ErrCodeStreamClosed, "HEADERS on a closed stream"}
+	}
+	malformed := !b.overflow && (!b.lengthOK || !b.request || !b.wellFormed || a.end && b.length > 0)
+	if a.selfDep || malformed {
+		c.lastID = a.stream
+		return http2.StreamError{StreamID: a.stream, Code: http2.ErrCodeProtocol}
+	}
+	return c.serving.acceptLocked(a, b)
+}
+
+// route asks what is to be done with streams that begin with b.
+func (c *serverConn) route(b *block) {
+	if b.routed || b.overflow || !b.request {
+		return
+	}
+	b.routed = true
+	if c.server.cfg.Whole != nil {
+		b.whole = c.server.cfg.Whole(b.fields)
+	}
+	if c.server.cfg.Recognize != nil {
+		b.recognized = c.server.cfg.Recognize(b.fields)
+	}
+}
+
+// acceptLocked takes a new stream, or refuses it.
+func (c *serverConn) acceptLocked(a arrival, b *block) error {
 	if c.err != nil {
 		return c.err // nobody would end the stream any more
 	}
 	if c.lastID == 0 {
 		c.first.Stop()
 	}
-	c.lastID = s.id
+	c.lastID = a.stream
 	// A reset frees the stream's place at once, but not yet what its handler
 	// costs: whoever opens and resets at will (CVE-2023-44487) meets that limit.
 	full := len(c.streams) >= int(c.limits.Streams) || c.handlers >= 2*int(c.limits.Streams)
 	if full || c.final {
-		c.resetLocked(s.id, http2.ErrCodeRefusedStream)
+		c.resetLocked(a.stream, http2.ErrCodeRefusedStream)
 		c.wakeLocked()
 		if c.rates.over(&c.rates.resets, maxResets) {
 			return &connError{http2.ErrCodeEnhanceYourCalm, "too many refused streams"}
 		}
 		return c.checkOutLocked()
 	}
+	s := c.newStreamLocked(a.stream)
+	s.headerLocked(b, a.end)
+	s.gotEnd, s.tooLarge, s.arrived, s.recognized = a.end, b.overflow, time.Now(), b.recognized
+	s.length = -1
+	if b.lengthOK {
+		s.length = b.length
+	}
 	c.handlers++
 	c.streams[s.id] = s
-	if !s.held {
+	if b.whole == 0 || a.end {
 		c.server.dispatch(s)
-	} else if c.patience == nil {
+		return c.checkOutLocked()
+	}
+	s.whole, s.held = b.whole, true
+	if c.patience == nil {
 		c.patience = time.AfterFunc(holdPatience, c.handOver)
 	}
 	return c.checkOutLocked()
@@ -177,41 +196,32 @@ func (c *serverConn) handOver() {
 		switch {
 		case !s.held:
 		case now.Sub(s.arrived) >= holdPatience:
-			s.held = false
-			c.server.dispatch(s)
+			s.handOverLocked()
 		case c.patience == nil:
 			c.patience = time.AfterFunc(holdPatience, c.handOver)
 		}
 	}
 }
 
-// onTrailers takes the second header block of a stream.
-func (c *conn) onTrailers(s *Stream, b *headerBlock) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.gotEnd {
-		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeStreamClosed}
-	}
-	if !b.end || b.overflow || !wellFormed(b.fields) || s.wrongLengthLocked(true) {
-		return http2.StreamError{StreamID: b.stream, Code: http2.ErrCodeProtocol}
-	}
-	s.trailer = b.fields
-	if s.trailer == nil {
-		s.trailer = Fields{} // a block without a field is a block
-	}
-	s.gotEnd = true
-	s.doneLocked()
-	signal(s.readable)
-	s.handOverLocked()
-	return nil
+// handOverLocked has a stream handled that was held.
+func (s *Stream) handOverLocked() {
+	s.held, s.whole = false, 0
+	s.conn.serving.server.dispatch(s)
 }
 
-// handOverLocked has a stream that was held handled, if it is time.
-func (s *Stream) handOverLocked() {
-	if s.held && (s.gotEnd || s.received.n > s.hold) {
-		s.held = false
-		s.conn.serving.server.dispatch(s)
+// onTrailersLocked takes the second header block of a stream.
+func (c *conn) onTrailersLocked(s *Stream, a arrival, b *block) error {
+	if s.gotEnd {
+		return http2.StreamError{StreamID: a.stream, Code: http2.ErrCodeStreamClosed}
 	}
+	if !a.end || b.overflow || !b.wellFormed || b.front > 0 || s.wrongLengthLocked(true) {
+		return http2.StreamError{StreamID: a.stream, Code: http2.ErrCodeProtocol}
+	}
+	s.trailerLocked(b)
+	s.gotEnd = true
+	s.doneLocked()
+	s.arrivedLocked()
+	return nil
 }
 
 // wrongLengthLocked reports whether the body is not as long as was announced

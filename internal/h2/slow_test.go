@@ -18,7 +18,7 @@ func TestSlowReaders(t *testing.T) {
 	_, addr := serve(t, h2.ServerConfig{Handle: func(s *h2.Stream) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		s.OnEnd(cancel)
+		s.OnEnd(func(error) { cancel() })
 		n := 2 * size
 		if header, _, _ := s.Header(ctx); header.Has("small") {
 			n = 10
@@ -41,14 +41,14 @@ func TestSlowReaders(t *testing.T) {
 		if body, err := collect(ctx, s); err != nil || len(body) != 10 {
 			t.Fatalf("%d bytes, %v", len(body), err)
 		}
-		s.Abort()
+		s.Close()
 	}
 	// What is sent without being read is a window for each stream.
 	if held := buffers.size.Load() - before; held > streams*(size+64<<10) {
 		t.Errorf("%d MiB are held", held>>20)
 	}
 	for _, s := range slow {
-		s.Abort()
+		s.Close()
 	}
 	eventually(t, "buffers come back", func() bool { return buffers.size.Load() <= before })
 }
@@ -74,7 +74,7 @@ func TestCancelStorm(t *testing.T) {
 					if i%5 > 0 {
 						_, _, _ = s.Header(ctx)
 					}
-					s.Abort()
+					s.Close()
 				}
 				cancel()
 			}
@@ -84,7 +84,7 @@ func TestCancelStorm(t *testing.T) {
 		}
 	}
 	s := open(t, conn, false)
-	defer s.Abort()
+	defer s.Close()
 	if err := s.Write(t.Context(), message(5), true); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestResetsAreRationed(t *testing.T) {
 	upstream := server.Conns()[0]
 	upstream.Stall()
 	for _, s := range streams {
-		s.Abort()
+		s.Close()
 		if _, _, err := s.Header(ctx); err == nil {
 			t.Error("an aborted stream has a header")
 		}
@@ -128,7 +128,7 @@ func TestResetsAreRationed(t *testing.T) {
 func TestNoMoreThanTenResetsUnconfirmed(t *testing.T) {
 	peer, conn := piped(t)
 	for range 30 {
-		open(t, conn, true).Abort()
+		open(t, conn, true).Close()
 	}
 	resets, settings := 0, 0
 	for resets < 10 || settings < 1 {
@@ -154,7 +154,7 @@ func TestNoMoreThanTenResetsUnconfirmed(t *testing.T) {
 	// acknowledgement is not waited for.
 	for !peer.opened[61] {
 		if s := open(t, conn, true); s != nil {
-			defer s.Abort()
+			defer s.Close()
 		}
 		peer.next()
 	}

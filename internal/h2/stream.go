@@ -4,13 +4,17 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/mem"
 )
 
 // Stream is one HTTP/2 stream, that is one call. One goroutine reads it and one
-// writes it; they may be the same.
+// writes it; they may be the same. Where they are not, [Stream.Share] must say so.
+//
+// A stream, its header fields and what was read of it are good until its end: for
+// a server's until its handler returns, for a client's until [Stream.Close].
 type Stream struct {
 	conn *conn
 	id   uint32
@@ -26,6 +30,9 @@ type Stream struct {
 	headerOnly bool // the first block was the last frame, too
 	gotEnd     bool // the peer ended its side
 	discard    bool // whatever still arrives is thrown away
+	// While whole is not 0 nobody looks before the message has ended or is larger
+	// than that. Storing is what its bytes are for, so the window stays open.
+	whole int
 
 	// Sending.
 	sendWindow  int64
@@ -33,29 +40,95 @@ type Stream struct {
 	sentEnd     bool  // we ended our side
 	waitingSend bool
 
-	end      error  // why the stream was cut short; nil otherwise
-	finished bool   // it is no longer in conn.streams
-	onEnd    func() // called once when the stream is cut short
+	end      error       // why the stream was cut short; nil otherwise
+	finished bool        // it is no longer in conn.streams
+	queued   bool        // client: it waits for its turn to be reset
+	onEnd    func(error) // called once when the stream is cut short
 
 	// Of a server's stream. All but held never change.
-	arrived  time.Time // when the header was complete
-	tooLarge bool
-	hold     int  // how many bytes are stored before the stream is handled
-	held     bool // not handed to the handler yet
+	arrived    time.Time // when the header was complete
+	tooLarge   bool
+	held       bool // not handed to the handler yet
+	recognized any
+
+	shared bool // never used again
 
 	// Each wakes the one goroutine that reads or writes.
 	readable chan struct{}
 	sendable chan struct{}
+	// Where blocks are kept that nobody remembers.
+	ownHeader, ownTrailer Fields
 }
 
-func newStream(c *conn, id uint32) *Stream {
-	return &Stream{
-		conn:       c,
-		id:         id,
-		window:     streamWindow,
-		sendWindow: c.peerStreamWindow,
-		readable:   make(chan struct{}, 1),
-		sendable:   make(chan struct{}, 1),
+// maxSpare is how many streams that have ended a connection keeps to be used
+// again.
+const maxSpare = 128
+
+// newStreamLocked makes a stream. It is not yet in conn.streams.
+func (c *conn) newStreamLocked(id uint32) *Stream {
+	var s *Stream
+	if n := len(c.spareStreams); n > 0 {
+		s, c.spareStreams = c.spareStreams[n-1], c.spareStreams[:n-1]
+	} else {
+		s = &Stream{conn: c, readable: make(chan struct{}, 1), sendable: make(chan struct{}, 1)}
+	}
+	s.id = id
+	s.window, s.sendWindow = streamWindow, c.peerStreamWindow
+	return s
+}
+
+// recycleLocked lets the connection use the stream again, if nobody can have it
+// any more. The one who calls it was the last.
+func (s *Stream) recycleLocked() {
+	c := s.conn
+	if !s.finished || s.shared || s.queued || s.waitingSend || len(c.spareStreams) >= maxSpare {
+		return
+	}
+	select {
+	case <-s.readable:
+	default:
+	}
+	select {
+	case <-s.sendable:
+	default:
+	}
+	clear(s.ownHeader)
+	clear(s.ownTrailer)
+	*s = Stream{
+		conn:     c,
+		readable: s.readable, sendable: s.sendable,
+		ownHeader: s.ownHeader[:0], ownTrailer: s.ownTrailer[:0],
+	}
+	c.spareStreams = append(c.spareStreams, s)
+}
+
+// Share says that goroutines use the stream that may do so after its end. It must
+// be called before there is a second one.
+func (s *Stream) Share() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.shared = true
+}
+
+// headerLocked keeps the first block.
+func (s *Stream) headerLocked(b *block, only bool) {
+	s.gotHeader, s.headerOnly = true, only
+	s.header = b.fields
+	if !b.shared {
+		s.ownHeader = append(s.ownHeader, b.fields...)
+		s.header = slices.Clip(s.ownHeader)
+	}
+}
+
+// trailerLocked keeps the last block of two.
+func (s *Stream) trailerLocked(b *block) {
+	s.trailer = b.fields
+	if !b.shared {
+		s.ownTrailer = append(s.ownTrailer, b.fields...)
+		s.trailer = slices.Clip(s.ownTrailer)
+	}
+	if s.trailer == nil {
+		s.trailer = Fields{} // a block without a field is a block
 	}
 }
 
@@ -92,7 +165,7 @@ func (s *Stream) Read(ctx context.Context) (mem.BufferSlice, error) {
 		c.mu.Lock()
 		if s.received.n > 0 {
 			data := s.received.take(c.pool)
-			c.openWindowLocked(s, false)
+			c.openWindowLocked(s)
 			c.mu.Unlock()
 			return data, nil
 		}
@@ -116,38 +189,44 @@ func (s *Stream) Read(ctx context.Context) (mem.BufferSlice, error) {
 }
 
 // ReadWhole waits for the peer's end and returns all bytes, which the caller
-// frees, as long as they are no more than limit. whole is false when there are
-// more: what has come so far is returned, and the rest is read with
-// [Stream.Read].
+// frees, as long as they are no more than limit, which is at least 1. whole is
+// false when there are more: what has come so far is returned, and the rest is
+// read with [Stream.Read].
 func (s *Stream) ReadWhole(ctx context.Context, limit int) (data mem.BufferSlice, whole bool, err error) {
 	c := s.conn
-	for {
-		c.mu.Lock()
-		switch {
-		case s.gotEnd && s.received.n <= limit:
-			data := s.received.take(c.pool)
-			c.openWindowLocked(s, false)
-			c.mu.Unlock()
-			return data, true, nil
-		case s.received.n > limit:
-			data := s.received.take(c.pool)
-			c.openWindowLocked(s, false)
-			c.mu.Unlock()
-			return data, false, nil
-		case s.end != nil:
-			err := s.end
-			c.mu.Unlock()
-			return nil, false, err
-		}
-		// Storing is what the bytes are for: the window opens again at once.
-		c.openWindowLocked(s, true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.whole = limit
+	whole, err = s.awaitWholeLocked(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	data = s.received.take(c.pool)
+	c.openWindowLocked(s)
+	return data, whole, nil
+}
+
+// awaitWholeLocked waits until the message has ended, which it reports, or is
+// larger than s.whole. It unlocks mu while it waits.
+func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
+	c := s.conn
+	for !s.gotEnd && s.received.n <= s.whole && s.end == nil {
+		c.openWindowLocked(s)
 		c.mu.Unlock()
 		select {
 		case <-s.readable:
+			c.mu.Lock()
 		case <-ctx.Done():
-			return nil, false, context.Cause(ctx)
+			c.mu.Lock()
+			return false, context.Cause(ctx)
 		}
 	}
+	more := s.received.n > s.whole
+	s.whole = 0
+	if !more && !s.gotEnd {
+		return false, s.end
+	}
+	return !more, nil
 }
 
 // Trailer returns the last header block, once Read has returned io.EOF; nil when
@@ -160,9 +239,9 @@ func (s *Stream) Trailer() Fields {
 
 // openWindowLocked lets the peer send on, in steps. Bytes that were received and
 // not taken hold the window shut, unless storing them is what they are for.
-func (c *conn) openWindowLocked(s *Stream, storing bool) {
+func (c *conn) openWindowLocked(s *Stream) {
 	n := streamWindow - s.window
-	if !storing {
+	if s.whole == 0 {
 		n -= int64(s.received.n)
 	}
 	if n < streamWindow/2 || s.gotEnd || s.end != nil {
@@ -171,6 +250,18 @@ func (c *conn) openWindowLocked(s *Stream, storing bool) {
 	c.windowUpdateLocked(s.id, int(n))
 	s.window += n
 	c.wakeLocked()
+}
+
+// arrivedLocked tells whoever reads the stream, if there is something for it.
+func (s *Stream) arrivedLocked() {
+	if s.whole > 0 && !s.gotEnd && s.received.n <= s.whole && s.end == nil {
+		return
+	}
+	if s.held {
+		s.handOverLocked()
+		return
+	}
+	signal(s.readable)
 }
 
 // endLocked ends the stream before its time.
@@ -196,35 +287,48 @@ func (s *Stream) endKeepLocked(err error) {
 	}
 	signal(s.readable)
 	signal(s.sendable)
+	s.tellLocked(nil)
+}
+
+// tellLocked calls what was given to OnEnd.
+func (s *Stream) tellLocked(cause error) {
 	if s.onEnd != nil {
-		s.onEnd()
+		s.onEnd(cause)
 		s.onEnd = nil
 	}
 }
 
-// OnEnd has f called when the stream is cut short: reset by either side, or lost
-// with its connection. When that has happened already, f is called at once. f must
-// not block or use the stream.
-func (s *Stream) OnEnd(f func()) {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
-	if s.end != nil {
-		f()
-		return
-	}
-	s.onEnd = f
-}
-
-// Abort ends a client's stream that is of no use any more: whatever was received
-// and not read is freed, and if the stream has not ended by itself the server is
-// told to. It must be called once all else is done with the stream, and may be
-// called at any time.
-func (s *Stream) Abort() {
+// OnEnd has f called when a server's stream is cut short: with nil when it is
+// reset by either side or lost with its connection, and with the cause that was
+// given to [Server.Cut]. When that has happened already, f is called at once. f
+// must not block or use the stream.
+func (s *Stream) OnEnd(f func(cause error)) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s.onEnd = f
+	switch {
+	case s.end != nil:
+		s.tellLocked(nil)
+	case c.serving.cut != nil:
+		s.tellLocked(c.serving.cut)
+	}
+}
+
+// Close ends a client's stream that is of no use any more: whatever was received
+// and not read is freed, and if the stream has not ended by itself the server is
+// told to. It must be called once all else is done with the stream. A stream that
+// is shared may be closed at any time.
+func (s *Stream) Close() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.closeLocked()
+}
+
+func (s *Stream) closeLocked() {
 	s.discardLocked()
-	c.calling.giveUpLocked(s)
+	s.conn.calling.giveUpLocked(s)
+	s.recycleLocked()
 }
 
 // discardLocked frees what was received, and has what still comes thrown away.
@@ -239,6 +343,9 @@ func (s *Stream) Arrived() time.Time { return s.arrived }
 // TooLarge reports whether the header block was beyond the limits, so that only
 // the start of it is there. Of server streams only.
 func (s *Stream) TooLarge() bool { return s.tooLarge }
+
+// Recognized returns what [ServerConfig.Recognize] has made of the header.
+func (s *Stream) Recognized() any { return s.recognized }
 
 // RemoteAddr returns the peer's address.
 func (s *Stream) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }

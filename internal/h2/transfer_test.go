@@ -30,7 +30,7 @@ func TestLargeBothWays(t *testing.T) {
 		if err != nil || !bytes.Equal(got, body.Materialize()) {
 			t.Errorf("%d bytes: %d came back, %v", n, len(got), err)
 		}
-		s.Abort()
+		s.Close()
 	}
 }
 
@@ -143,7 +143,7 @@ func TestShapesOfAnswers(t *testing.T) {
 			ctx := bounded(t)
 			conn := scripted(t, &faultwire.Server{Handler: test.script})
 			s := open(t, conn, true)
-			defer s.Abort()
+			defer s.Close()
 			body, whole, err := s.ReadWhole(ctx, 1000) // everything is there now
 			if err != nil || !whole || string(body.Materialize()) != test.body {
 				t.Errorf("body %q, %v, %v", body.Materialize(), whole, err)
@@ -166,7 +166,7 @@ func TestReadWholeGivesWay(t *testing.T) {
 	_, addr := serve(t, h2.ServerConfig{Handle: echo})
 	conn := dial(t, addr)
 	s := open(t, conn, false)
-	defer s.Abort()
+	defer s.Close()
 	body := message(3 << 20)
 	var sending sync.WaitGroup
 	defer sending.Wait()

@@ -59,14 +59,7 @@ func (c *conn) goAwayLocked(last uint32, code http2.ErrCode, debug string) {
 // as need be. Frames larger than the default are not sent whatever the peer
 // allows: they would only delay other streams.
 func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
-	c.encoded.Reset()
-	for _, f := range pseudo {
-		_ = c.enc.WriteField(f) // a bytes.Buffer takes everything
-	}
-	for _, f := range fields {
-		_ = c.enc.WriteField(f)
-	}
-	block := c.encoded.Bytes()
+	block := c.encodeLocked(pseudo, fields)
 	kind, flags := http2.FrameHeaders, http2.Flags(0)
 	if end {
 		flags |= http2.FlagHeadersEndStream
@@ -167,10 +160,15 @@ func (s *Stream) WriteHeader(pseudo, fields Fields, end bool) error {
 // of the stream. io.EOF says that the server has ended the call and wants no more
 // of the request.
 func (s *Stream) Write(ctx context.Context, data mem.BufferSlice, end bool) error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.writeLocked(ctx, newReader(data), end)
+}
+
+// writeLocked is Write. It unlocks mu while it waits.
+func (s *Stream) writeLocked(ctx context.Context, rest reader, end bool) error {
 	c := s.conn
-	rest := newReader(data)
 	for {
-		c.mu.Lock()
 		err := s.sendErrLocked()
 		if err == nil {
 			rest = c.dataLocked(s, rest, end)
@@ -182,20 +180,42 @@ func (s *Stream) Write(ctx context.Context, data mem.BufferSlice, end bool) erro
 		if err != nil || rest.n == 0 {
 			s.doneLocked()
 			c.leaveLocked(s)
-			c.mu.Unlock()
 			return err
 		}
 		c.standLocked(s)
 		c.mu.Unlock()
 		select {
 		case <-s.sendable:
+			c.mu.Lock()
 		case <-ctx.Done():
 			c.mu.Lock()
 			c.leaveLocked(s)
-			c.mu.Unlock()
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Respond sends a whole answer, of whose body it takes no ownership, and ends the
+// stream; without a trailer when that is nil. Otherwise it is as [Stream.Write].
+func (s *Stream) Respond(ctx context.Context, header Fields, body mem.BufferSlice, trailer Fields) error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := s.sendErrLocked(); err != nil {
+		return err
+	}
+	c.headersLocked(s.id, nil, header, false)
+	if err := s.writeLocked(ctx, newReader(body), trailer == nil); err != nil || trailer == nil {
+		return err
+	}
+	if err := s.sendErrLocked(); err != nil {
+		return err
+	}
+	c.headersLocked(s.id, nil, trailer, true)
+	s.sentEnd = true
+	s.doneLocked()
+	c.wakeLocked()
+	return nil
 }
 
 // standLocked has a sender that cannot go on now woken when it can. Only those
