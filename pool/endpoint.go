@@ -69,7 +69,7 @@ func (e *Endpoint) open(ctx context.Context) (*transport, error) {
 	dial := e.Dial
 	if dial == nil {
 		dial = func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", e.Address)
+			return dialTCP(ctx, e.Address)
 		}
 	}
 	conn, err := dial(ctx)

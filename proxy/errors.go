@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 )
 
@@ -23,7 +24,7 @@ const (
 	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"   // the caller's deadline passed
 	Cancelled         Reason = "CANCELLED"           // the caller went away
 	ShuttingDown      Reason = "SHUTTING_DOWN"       // the sidecar is ending
-	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than Qdrant takes; not sent
+	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than the limits allow; not sent
 	Panic             Reason = "PANIC"               // a bug in the sidecar
 	Unexpected        Reason = "UNEXPECTED"          // a cause that this table does not know
 )
@@ -69,7 +70,13 @@ func judge(cause error) verdict {
 	}
 }
 
-var errHeaderTooLarge = errors.New("the call's metadata is larger than the 16 KiB that Qdrant takes")
+var errHeaderTooLarge = errors.New("the call's metadata is too large")
+
+// headerTooLarge says what would not have been.
+func headerTooLarge(l h2.Limits) error {
+	return fmt.Errorf("%w: the sidecar takes %d bytes (--client-max-header-list-size) in %d fields (--client-max-header-fields)",
+		errHeaderTooLarge, l.HeaderListBytes, l.HeaderFields)
+}
 
 // err makes the status error of the verdict. It says twice who made it: to
 // people in the message, to programs in the ErrorInfo detail.

@@ -35,6 +35,9 @@ const maxStoredRequest = 4 << 20
 type Config struct {
 	// Pool lends connections to the upstream. It outlives the Server.
 	Pool *pool.Pool
+	// Limits bound what a caller's connection may cost. Zero fields mean their
+	// defaults.
+	Limits h2.Limits
 	// APIKey is sent with calls whose callers sent no credentials; "" for none.
 	APIKey string
 	// Version is reported in a metric.
@@ -46,6 +49,7 @@ type Config struct {
 type Server struct {
 	pool     *pool.Pool
 	apiKey   string
+	tooLarge error // for calls whose metadata exceeds the limits
 	log      *slog.Logger
 	failures failureLog
 	metrics  *metrics
@@ -62,6 +66,7 @@ type Server struct {
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
 	s := &Server{pool: cfg.Pool, apiKey: cfg.APIKey, log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{})}
+	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
 	s.metrics = newMetrics(cfg.Version, cfg.Pool)
 	// Chains for each known method, composed once. Unknown ones share Other's.
 	stack := s.stack()
@@ -71,7 +76,7 @@ func New(cfg Config) *Server {
 			FullMethod: m.FullName(), IsClientStream: true, IsServerStream: true,
 		}, forwardStream))
 	}
-	s.h2 = h2.NewServer(h2.ServerConfig{Whole: stored, Recognize: readHeading, Handle: s.handle})
+	s.h2 = h2.NewServer(h2.ServerConfig{Limits: cfg.Limits, Whole: stored, Recognize: readHeading, Handle: s.handle})
 	return s
 }
 
@@ -95,7 +100,7 @@ func (s *Server) handle(caller *h2.Stream) {
 	var err error
 	switch {
 	case caller.TooLarge():
-		c.refused = errHeaderTooLarge
+		c.refused = s.tooLarge
 	case unary:
 		if c.Body, unary, err = caller.ReadWhole(ctx, maxStoredRequest); err != nil {
 			c.refused = gone(ctx, err)

@@ -76,7 +76,10 @@ func TestVerdicts(t *testing.T) {
 		{context.DeadlineExceeded, codes.DeadlineExceeded, DeadlineExceeded, "the call's deadline passed before Qdrant answered"},
 		{fmt.Errorf("sending: %w", context.Canceled), codes.Canceled, Cancelled, "the caller cancelled the call"},
 		{pool.ErrClosed, codes.Unavailable, ShuttingDown, "the sidecar is shutting down"},
-		{errHeaderTooLarge, codes.ResourceExhausted, HeaderTooLarge, "the call's metadata is larger than the 16 KiB that Qdrant takes"},
+		{
+			headerTooLarge(h2.Limits{}.WithDefaults()), codes.ResourceExhausted, HeaderTooLarge,
+			"the call's metadata is too large: the sidecar takes 16384 bytes (--client-max-header-list-size) in 256 fields (--client-max-header-fields)",
+		},
 		{errPanic, codes.Internal, Panic, "the sidecar failed on this call; its log has the details"},
 		{errors.New("what?"), codes.Internal, Unexpected, "unexpected: what?"},
 	} {

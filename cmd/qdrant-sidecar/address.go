@@ -15,7 +15,8 @@ import (
 
 // upstream is the Qdrant that calls go to.
 type upstream struct {
-	memory bool // the embedded one; nothing below is set then
+	memory bool   // the embedded one; nothing below is set then
+	socket string // the path of a Unix socket; nothing below is set then
 	tls    bool
 	host   string
 	port   int // the gRPC port
@@ -27,10 +28,13 @@ const (
 	grpcPort = 6334
 )
 
-// String returns host:port, or memory://.
+// String returns host:port, unix:///path or memory://.
 func (u upstream) String() string {
-	if u.memory {
+	switch {
+	case u.memory:
 		return "memory://"
+	case u.socket != "":
+		return "unix://" + u.socket
 	}
 	return net.JoinHostPort(u.host, strconv.Itoa(u.port))
 }
@@ -43,6 +47,10 @@ func parseUpstream(v string) (upstream, error) {
 			return upstream{}, errors.New("needs a scheme, and must not hold a user or password")
 		}
 		return upstream{}, fmt.Errorf("needs a scheme: http://%s, or https:// for TLS", v)
+	}
+	if strings.HasPrefix(v, "unix://") {
+		a, err := parseAddress(v)
+		return upstream{socket: a.address}, err
 	}
 	u, err := url.Parse(v)
 	if err != nil {
@@ -57,7 +65,7 @@ func parseUpstream(v string) (upstream, error) {
 		}
 		return upstream{memory: true}, nil
 	case u.Scheme != "http" && u.Scheme != "https":
-		return upstream{}, fmt.Errorf("has the scheme %q; it must be http, https or memory", u.Scheme)
+		return upstream{}, fmt.Errorf("has the scheme %q; it must be http, https, unix or memory", u.Scheme)
 	case u.Hostname() == "":
 		return upstream{}, errors.New("names no host")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
@@ -77,7 +85,7 @@ func parseUpstream(v string) (upstream, error) {
 
 // loopback reports whether the upstream is on this machine for certain.
 func (u upstream) loopback() bool {
-	if u.memory {
+	if u.memory || u.socket != "" {
 		return true
 	}
 	ip, err := netip.ParseAddr(u.host)
@@ -139,6 +147,9 @@ const resolveTimeout = time.Second
 // reaches reports whether a connection to the upstream would end at the
 // listener. A name that does not resolve now does not.
 func (u upstream) reaches(a address) bool {
+	if u.socket != "" {
+		return a.network == "unix" && filepath.Clean(a.address) == filepath.Clean(u.socket)
+	}
 	host, port, err := net.SplitHostPort(a.address)
 	if u.memory || a.network != "tcp" || err != nil || port != strconv.Itoa(u.port) {
 		return false

@@ -29,6 +29,7 @@ func (c *config) check(found *problems) {
 	}
 	c.checkTLS(found)
 	c.checkKey(found)
+	c.checkLimits(found)
 }
 
 // given reports whether a setting has a value.

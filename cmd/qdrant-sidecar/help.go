@@ -49,13 +49,19 @@ func printHelp(w io.Writer) {
 	fmt.Fprint(w, "\nSettings, each a flag, an environment variable and a key of the --config file\n"+
 		"(but QDRANT_API_KEY, which is a variable only).\n"+
 		"Flags win over the environment, the environment over the file.\n\n")
-	for _, s := range settings {
+	printSettings(w, generalSettings)
+	fmt.Fprintf(w, "\n%s:\n%s\n", limitsHeading, wrap(aboutLimits, "", 80))
+	printSettings(w, limitSettings)
+	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 did not start or broke, 64 wrong configuration.\n")
+}
+
+func printSettings(w io.Writer, table []*setting) {
+	for _, s := range table {
 		fmt.Fprintf(w, "  %s\n%s", s.synopsis(), wrap(s.help, "      ", 80))
 		if s.initial != "" && !s.boolean() {
 			fmt.Fprintf(w, "      Default: %s\n", s.initial)
 		}
 	}
-	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 did not start or broke, 64 wrong configuration.\n")
 }
 
 // synopsis names the ways to give the setting.
@@ -103,20 +109,13 @@ A wrong configuration is reported whole, one sentence a problem, and ends the
 program with exit code 64. ` + "`qdrant-sidecar check-config`" + ` does only that, or prints
 what is in effect and where each value came from.
 
-| Flag and YAML key | Variable | Default | Meaning |
-|---|---|---|---|
 `)
-	for _, s := range settings {
-		name, initial := "`--"+s.name+"`", ""
-		if s.secret {
-			name = "–"
-		}
-		if s.initial != "" {
-			initial = "`" + s.initial + "`"
-		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", name, s.env(), initial, s.help)
-	}
+	tabulate(&b, generalSettings)
+	fmt.Fprintf(&b, "\n## %s\n\n%s\n", limitsHeading, wrap(aboutLimits, "", 90))
+	tabulate(&b, limitSettings)
 	b.WriteString(`
+## A file
+
 A file with the defaults, and the one setting that has none:
 
 ` + "```yaml\n")
@@ -131,9 +130,26 @@ A file with the defaults, and the one setting that has none:
 		}
 	}
 	b.WriteString("```\n" + `
+## Go's runtime
+
 Go's own variables work as everywhere. Where they are not set, GOGC is 400, GOMEMLIMIT is
 80 % of the container's memory limit, and GOMAXPROCS is 1 below a limit of two CPUs (with
 cgroup version 2).
 `)
 	return b.String()
+}
+
+// tabulate writes a table of settings in Markdown.
+func tabulate(w io.Writer, table []*setting) {
+	fmt.Fprint(w, "| Flag and YAML key | Variable | Default | Meaning |\n|---|---|---|---|\n")
+	for _, s := range table {
+		name, initial := "`--"+s.name+"`", ""
+		if s.secret {
+			name = "–"
+		}
+		if s.initial != "" {
+			initial = "`" + s.initial + "`"
+		}
+		fmt.Fprintf(w, "| %s | `%s` | %s | %s |\n", name, s.env(), initial, s.help)
+	}
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"qdrant-sidecar/internal/h2"
 )
 
 // setting is one row of the table from which flags, environment variables, file
@@ -45,11 +48,15 @@ func (s *setting) boolean() bool { return s.value == "" }
 // functions; it is listed for the help.
 const configFile = "config"
 
-var settings = []*setting{
+// settings are all of them, in the order of the manual.
+var settings = slices.Concat(generalSettings, limitSettings)
+
+var generalSettings = []*setting{
 	{
 		name: "url", value: "URL",
 		help: "Qdrant to forward to: http(s)://host[:port]. Ports 6333 and 6334 both name the same Qdrant, " +
 			"whose gRPC port is 6334; any other port is the gRPC port. " +
+			"unix:///path is a socket of this machine that takes plaintext gRPC, such as a mesh proxy's. " +
 			"memory:// is an embedded, empty, in-memory Qdrant for trying things out.",
 		set: one(func(c *config, v string) (err error) { c.upstream, err = parseUpstream(v); return err }),
 	},
@@ -203,6 +210,7 @@ type config struct {
 	serverName        string
 	skipVerify        bool
 	logLevel          slog.Level
+	limits            h2.Limits // as configured; wrong ones are 0
 
 	// fileBroken says that the file had problems, so that settings may be missing
 	// which it was to give.

@@ -187,6 +187,7 @@ func TestUpstreamURL(t *testing.T) {
 		"http://qdrant:7000":        {host: "qdrant", port: 7000},
 		"https://[::1]:6333":        {host: "::1", port: 6334, tls: true},
 		"https://x.cloud.qdrant.io": {host: "x.cloud.qdrant.io", port: 6334, tls: true},
+		"unix:///run/qdrant.sock":   {socket: "/run/qdrant.sock"},
 		"memory://":                 {memory: true},
 	} {
 		if got, err := parseUpstream(v); got != want || err != nil {
@@ -202,6 +203,8 @@ func TestUpstreamURL(t *testing.T) {
 		"http://q:0":         `has the port "0"`,
 		"http://q:99999":     `has the port "99999"`,
 		"http://me:secret@q": "must not hold a user or password",
+		"unix://run/q.sock":  "needs an absolute path, unix:///path",
+		"unix://":            "needs an absolute path, unix:///path",
 		"memory://disk":      "memory:// takes neither host nor path",
 		"http://a b":         "is not a URL",
 	} {
@@ -229,6 +232,9 @@ func TestLoopIsRefused(t *testing.T) {
 		{"http://192.0.2.1", ":6334", false},
 		{"http://no-such-host.invalid", ":6334", false},
 		{"http://localhost", "unix:///run/q.sock", false},
+		{"unix:///run/q.sock", "unix:///run//q.sock", true},
+		{"unix:///run/q.sock", "unix:///run/sidecar.sock", false},
+		{"unix:///run/q.sock", ":6334", false},
 		{"memory://", ":6334", false},
 	} {
 		_, found := configured([]string{"--url", test.url, "--listen", test.listen}, nil)
@@ -251,6 +257,7 @@ func TestKeyIsKeptSafe(t *testing.T) {
 	}{
 		{"TLS", []string{"--url", "https://qdrant"}, key, "", "secret"},
 		{"loopback", []string{"--url", "http://127.0.0.2"}, key, "", "secret"},
+		{"a socket", []string{"--url", "unix:///run/q.sock"}, key, "", "secret"},
 		{"plaintext", []string{"--url", "http://qdrant"}, key, "accept the danger with --insecure-api-key-plaintext", "secret"},
 		{"plaintext, accepted", []string{"--url", "http://qdrant", "--insecure-api-key-plaintext"}, key, "", "secret"},
 		{"any caller", []string{"--url", "https://qdrant", "--listen", ":7000"}, key, "accept the danger with --insecure-api-key-any-caller", "secret"},

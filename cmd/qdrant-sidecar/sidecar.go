@@ -72,7 +72,9 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 	log.Info("starting", "version", version, "upstream", c.upstream.String(), "tls", c.upstream.tls)
 	connections := pool.New(pool.Config{Endpoint: endpoint, Size: c.poolSize, Logger: log})
 	s.onStop(connections.Close)
-	s.proxy = proxy.New(proxy.Config{Pool: connections, APIKey: c.apiKey, Version: version, Logger: log})
+	s.proxy = proxy.New(proxy.Config{
+		Pool: connections, Limits: c.limits, APIKey: c.apiKey, Version: version, Logger: log,
+	})
 	s.serveMetrics()
 	s.serveAdmin(connections)
 	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_DATA) {
@@ -180,7 +182,12 @@ func (s *sidecar) listenersOf(role adminv1.Listener_Role) []boundListener {
 // endpoint returns the upstream, which for memory:// is started here.
 func (s *sidecar) endpoint() (pool.Endpoint, error) {
 	c := s.config
-	if !c.upstream.memory {
+	switch {
+	case c.upstream.socket != "":
+		return pool.Endpoint{Address: c.upstream.String(), Dial: func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", c.upstream.socket)
+		}}, nil
+	case !c.upstream.memory:
 		conf, err := c.tlsConfig()
 		return pool.Endpoint{Address: c.upstream.String(), TLS: conf}, err
 	}

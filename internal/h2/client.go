@@ -253,7 +253,7 @@ func (c *conn) onResponseBlock(a arrival, b *block) error {
 		if a.end {
 			return malformed
 		}
-		if c.rates.over(&c.rates.controls, maxControls) {
+		if c.rates.over(&c.rates.controls, c.limits.Controls) {
 			return &connError{http2.ErrCodeEnhanceYourCalm, "too many informational answers"}
 		}
 		return nil

@@ -19,16 +19,6 @@ type arrival struct {
 	frames  int
 }
 
-// A header block may take this much of the wire. What is stored of it is bounded
-// by Limits; this bounds the work (CVE-2023-45288 was CONTINUATION without end,
-// most of it for streams that nobody wanted any more). It is well above
-// Limits.HeaderListBytes, so that a call with too large a header gets an answer
-// and does not take the other calls of its connection with it.
-const (
-	maxBlockBytes  = 128 << 10
-	maxBlockFrames = 1024
-)
-
 // onHeaders takes a HEADERS frame (RFC 9113 §6.2). It is most of the frames, with
 // DATA, and the framer would make garbage of each.
 func (c *conn) onHeaders(flags http2.Flags, stream uint32, payload []byte) error {
@@ -69,7 +59,7 @@ func (c *conn) onContinuation(kind http2.FrameType, flags http2.Flags, stream ui
 func (c *conn) onFragment(fragment []byte, last bool) error {
 	a := &c.arrival
 	a.frames++
-	if len(a.encoded)+len(fragment) > maxBlockBytes || a.frames > maxBlockFrames {
+	if c.limits.blockTooLarge(a.frames, len(a.encoded)+len(fragment)) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "endless header block"}
 	}
 	if !last || a.frames > 1 {

@@ -62,7 +62,7 @@ func (c *conn) streamError(violation http2.StreamError) error {
 	if s := c.streams[violation.StreamID]; s != nil {
 		s.endLocked(&ResetError{Code: violation.Code, ByUs: true})
 	}
-	if c.rates.over(&c.rates.faults, maxFaults) {
+	if c.rates.over(&c.rates.faults, c.limits.StreamErrors) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many streams with mistakes"}
 	}
 	return c.checkOutLocked()
@@ -128,7 +128,7 @@ func (c *conn) onOther(frame []byte) error {
 		}
 	}
 	// PRIORITY means nothing to us, and unknown frames are to be ignored.
-	if c.rates.over(&c.rates.controls, maxControls) {
+	if c.rates.over(&c.rates.controls, c.limits.Controls) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many frames of no use"}
 	}
 	return nil
@@ -160,7 +160,7 @@ func (c *conn) onData(flags http2.Flags, id uint32, payload []byte) error {
 		payload = payload[:len(payload)-padding]
 	}
 	end := flags.Has(http2.FlagDataEndStream)
-	if len(payload) == 0 && !end && c.rates.over(&c.rates.empty, maxEmpty) {
+	if len(payload) == 0 && !end && c.rates.over(&c.rates.empty, c.limits.EmptyData) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many empty DATA frames"}
 	}
 	c.mu.Lock()
@@ -237,7 +237,7 @@ func (c *conn) idleLocked(id uint32) bool {
 }
 
 func (c *conn) onSettings(f *http2.SettingsFrame) error {
-	if c.rates.over(&c.rates.controls, maxControls) {
+	if c.rates.over(&c.rates.controls, c.limits.Controls) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many SETTINGS"}
 	}
 	if f.IsAck() {
@@ -302,7 +302,7 @@ func (c *conn) shiftWindowsLocked(window int64) error {
 func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.toll.over(&c.toll.updates, maxUpdates) {
+	if c.toll.over(&c.toll.updates, c.limits.WindowUpdates) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many WINDOW_UPDATE"}
 	}
 	if f.StreamID == 0 {
@@ -338,7 +338,7 @@ func (c *conn) onPing(f *http2.PingFrame) error {
 		}
 		return nil
 	}
-	if c.toll.over(&c.toll.pings, maxPings) {
+	if c.toll.over(&c.toll.pings, c.limits.Pings) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many PINGs"}
 	}
 	c.pingLocked(true, f.Data)
@@ -347,7 +347,7 @@ func (c *conn) onPing(f *http2.PingFrame) error {
 }
 
 func (c *conn) onReset(f *http2.RSTStreamFrame) error {
-	if c.server && c.rates.over(&c.rates.resets, maxResets) {
+	if c.server && c.rates.over(&c.rates.resets, c.limits.Resets) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many resets"}
 	}
 	c.mu.Lock()

@@ -21,6 +21,7 @@ type serverConn struct {
 	handlers int
 	cut      error       // see Server.Cut
 	patience *time.Timer // hands over streams that are held for long
+	idle     idleWatch
 }
 
 // greet queues our side's preface.
@@ -36,12 +37,13 @@ func (c *serverConn) greet() {
 	c.windowUpdateLocked(0, connWindow-65535)
 	c.wakeLocked()
 	c.first = time.AfterFunc(c.limits.FirstStream, c.goAway)
+	c.watchIdleLocked()
 }
 
 func (c *serverConn) stopTimers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, t := range []*time.Timer{c.first, c.second, c.patience} {
+	for _, t := range []*time.Timer{c.first, c.second, c.patience, c.idle.next} {
 		if t != nil {
 			t.Stop()
 		}
@@ -154,7 +156,7 @@ func (c *serverConn) acceptLocked(a arrival, b *block) error {
 	if full || c.final {
 		c.resetLocked(a.stream, http2.ErrCodeRefusedStream)
 		c.wakeLocked()
-		if c.rates.over(&c.rates.resets, maxResets) {
+		if c.rates.over(&c.rates.resets, c.limits.Resets) {
 			return &connError{http2.ErrCodeEnhanceYourCalm, "too many refused streams"}
 		}
 		return c.checkOutLocked()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,6 +36,20 @@ func shownBy() map[string]func(*testing.T) {
 		"--upstream-insecure-skip-verify": TestUpstreamTLS,
 		"--log-level":                     TestLogLevel,
 		"--config":                        TestConfigFile,
+		"--client-max-concurrent-streams": TestClientMaxConcurrentStreams,
+		"--client-max-header-list-size":   TestClientHeaderLimits,
+		"--client-max-header-fields":      TestClientHeaderLimits,
+		"--client-max-header-block-size":  TestClientHeaderLimits,
+		"--client-max-resets":             TestClientFrameRates,
+		"--client-max-stream-errors":      TestClientFrameRates,
+		"--client-max-pings":              TestClientFrameRates,
+		"--client-max-control-frames":     TestClientFrameRates,
+		"--client-max-empty-data-frames":  TestClientFrameRates,
+		"--client-max-window-updates":     TestClientFrameRates,
+		"--client-preface-timeout":        TestClientSilence,
+		"--client-first-request-timeout":  TestClientSilence,
+		"--client-write-stall-timeout":    TestClientWriteStall,
+		"--client-idle-timeout":           TestClientSilence,
 		// Of one command each.
 		"--once": TestDemoOnce,
 		"--live": TestProbe,
@@ -65,14 +80,22 @@ func TestURL(t *testing.T) {
 	const ip = "127.7.7.7"
 	qdrantPort := newUpstreamOn(t, ip+":6334", nil, healthy)
 	otherPort := newUpstreamOn(t, ip+":0", nil, healthy)
-	for url, u := range map[string]*upstream{
+	socket := newUpstreamOn(t, "unix://"+socketPath(t), nil, healthy)
+	upstreams := map[string]*upstream{
 		"http://" + ip:             qdrantPort,
 		"http://" + ip + "/":       qdrantPort,
 		"http://" + ip + ":6334":   qdrantPort,
 		"http://" + ip + ":6333":   qdrantPort,
 		"http://" + ip + ":6333/":  qdrantPort,
 		"http://" + otherPort.addr: otherPort,
-	} {
+		"unix://" + socket.addr:    socket,
+	}
+	if lis, err := net.Listen("tcp", "[::1]:0"); err == nil { // not every machine has IPv6
+		lis.Close()
+		v6 := newUpstreamOn(t, "[::1]:0", nil, healthy)
+		upstreams["http://"+v6.addr] = v6
+	}
+	for url, u := range upstreams {
 		before := u.accepted.Load()
 		s := sidecar.Start(t, sidecar.Options{Upstream: url})
 		if err := healthOver(t, s.GRPC); err != nil {
@@ -82,7 +105,9 @@ func TestURL(t *testing.T) {
 			t.Errorf("%s: no connection to %s", url, u.addr)
 		}
 	}
-	for _, url := range []string{"qdrant:6334", "grpc://qdrant", "http://", "http://qdrant:0", "http://qdrant/prefix", "memory://x"} {
+	for _, url := range []string{
+		"qdrant:6334", "grpc://qdrant", "http://", "http://qdrant:0", "http://qdrant/prefix", "memory://x", "unix://relative.sock",
+	} {
 		refused(t, nil, []string{"check-config", "--url", url}, []string{"--url"})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,9 +47,14 @@ func newUpstream(t testing.TB, handle handler) *upstream {
 	return newUpstreamOn(t, "127.0.0.1:0", nil, handle)
 }
 
+// newUpstreamOn takes host:port or unix:///path.
 func newUpstreamOn(t testing.TB, address string, conf *tls.Config, handle handler) *upstream {
 	t.Helper()
-	lis, err := net.Listen("tcp", address)
+	network := "tcp"
+	if socket, ok := strings.CutPrefix(address, "unix://"); ok {
+		network, address = "unix", socket
+	}
+	lis, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
