@@ -34,10 +34,9 @@ type transport struct {
 // newTransport speaks HTTP/2 on conn, which it owns from here on, and returns
 // when the server's preface has arrived.
 func newTransport(ctx context.Context, conn net.Conn, e *Endpoint) (*transport, error) {
-	recorded := &firstBytes{Conn: conn}
-	client, err := h2.NewClientConn(ctx, recorded, h2.Limits{})
-	if err != nil {
-		return nil, &prefaceError{cause: err, got: recorded.bytes(), tls: e.TLS != nil}
+	client, err := h2.NewClientConn(ctx, conn, h2.Limits{})
+	if failure, ok := errors.AsType[*h2.PrefaceError](err); ok {
+		return nil, &prefaceError{cause: failure.Err, got: failure.Got, tls: e.TLS != nil}
 	}
 	t := &transport{conn: client, address: e.Address, scheme: "http"}
 	if e.TLS != nil {
@@ -198,26 +197,3 @@ func (e *prefaceError) Error() string {
 }
 
 func (e *prefaceError) Unwrap() error { return e.cause }
-
-// firstBytes remembers how a server's side of the conversation began.
-type firstBytes struct {
-	net.Conn
-	mu  sync.Mutex
-	got []byte
-}
-
-func (c *firstBytes) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	if want := 16 - len(c.got); want > 0 {
-		c.got = append(c.got, p[:min(n, want)]...)
-	}
-	c.mu.Unlock()
-	return n, err
-}
-
-func (c *firstBytes) bytes() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.got
-}

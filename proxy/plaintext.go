@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,87 +15,28 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// plaintextListener accepts connections that are to speak HTTP/2 without TLS,
-// and explains itself to those that speak something else: Java's client starts
-// with TLS unless told otherwise, and people take this port for the REST one.
-type plaintextListener struct {
-	net.Listener
-	hints *hints
-}
-
-// Accept does not wait for a connection's first bytes: a silent one must not
-// keep others from being accepted.
-func (l *plaintextListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &plaintextConn{Conn: conn, hints: l.hints}, nil
-}
-
-// plaintextConn looks at the first bytes before anything else happens on the
-// connection, in the goroutine that serves it and under its deadline.
-type plaintextConn struct {
-	net.Conn
-	hints  *hints
-	once   sync.Once
-	peeked []byte // read and not yet delivered; touched by readers only
-	err    error
-}
-
-func (c *plaintextConn) Read(p []byte) (int, error) {
-	c.once.Do(c.peek)
-	if c.err != nil {
-		return 0, c.err
-	}
-	if len(c.peeked) > 0 {
-		n := copy(p, c.peeked)
-		c.peeked = c.peeked[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-// Write waits for the peek too: a server speaks first in HTTP/2, and SETTINGS
-// in front of an HTTP/1 answer would spoil it.
-func (c *plaintextConn) Write(p []byte) (int, error) {
-	c.once.Do(c.peek)
-	if c.err != nil {
-		return 0, c.err
-	}
-	return c.Conn.Write(p)
-}
-
-// CloseWrite lets the client read to the end of what it was sent.
-func (c *plaintextConn) CloseWrite() error {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	return half.CloseWrite()
-}
-
-// peek reads until it is clear whether the client speaks HTTP/2.
-func (c *plaintextConn) peek() {
+// preface reads what a connection begins with, which is to speak HTTP/2 without
+// TLS, and explains itself to those that speak something else: Java's client
+// starts with TLS unless told otherwise, and people take this port for the REST
+// one. A server speaks first in HTTP/2, and SETTINGS in front of an HTTP/1 answer
+// would spoil it, so nothing is sent before.
+func (h *hints) preface(conn net.Conn) error {
 	got := make([]byte, 0, len(http2.ClientPreface))
 	for len(got) < len(http2.ClientPreface) {
-		n, err := c.Conn.Read(got[len(got):cap(got)])
+		n, err := conn.Read(got[len(got):cap(got)])
 		got = got[:len(got)+n]
 		h2 := strings.HasPrefix(http2.ClientPreface, string(got))
 		switch {
 		case !h2 && (err != nil || !isToken(got)):
-			c.err = c.refuse(recognize(got))
-			return
+			return h.refuse(conn, recognize(got))
 		case err != nil:
-			c.err = err
-			return
+			return err
 		}
 	}
 	if string(got) != http2.ClientPreface {
-		c.err = c.refuse(recognize(got))
-		return
+		return h.refuse(conn, recognize(got))
 	}
-	c.peeked = got
+	return nil
 }
 
 // isToken reports whether the bytes may still become an HTTP/1 method.
@@ -128,22 +68,22 @@ func recognize(first []byte) stranger {
 
 var errNotHTTP2 = errors.New("the client does not speak HTTP/2 without TLS")
 
-// refuse tells client and log what is wrong, and closes the connection such
-// that the client reads its end and no reset.
-func (c *plaintextConn) refuse(who stranger) error {
-	c.hints.give(who, c.RemoteAddr())
+// refuse tells client and log what is wrong, such that the client reads its end
+// and no reset when the connection is closed.
+func (h *hints) refuse(conn net.Conn, who stranger) error {
+	h.give(who, conn.RemoteAddr())
 	// Whatever happens below, it ends soon.
-	_ = c.SetDeadline(time.Now().Add(lingerTime))
+	_ = conn.SetDeadline(time.Now().Add(lingerTime))
 	if who == http1Client {
 		const text = "This is a gRPC port (HTTP/2): qdrant-sidecar forwards calls of Qdrant's gRPC API.\n" +
 			"Qdrant's REST API is not served here; Qdrant itself serves it, by default on port 6333.\n"
-		fmt.Fprintf(c.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"+
+		fmt.Fprintf(conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"+
 			"Content-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
 	}
 	// Closing with unread bytes makes the kernel send a reset, which can
 	// overtake the answer. So what the client still says is read away.
-	if c.CloseWrite() == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, conn, lingerBytes)
 	}
 	return errNotHTTP2
 }

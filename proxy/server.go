@@ -76,7 +76,13 @@ func New(cfg Config) *Server {
 			FullMethod: m.FullName(), IsClientStream: true, IsServerStream: true,
 		}, forwardStream))
 	}
-	s.h2 = h2.NewServer(h2.ServerConfig{Limits: cfg.Limits, Whole: stored, Recognize: readHeading, Handle: s.handle})
+	s.h2 = h2.NewServer(h2.ServerConfig{
+		Limits:    cfg.Limits,
+		Preface:   newHints(cfg.Logger).preface,
+		Whole:     stored,
+		Recognize: readHeading,
+		Handle:    s.handle,
+	})
 	return s
 }
 
@@ -173,7 +179,6 @@ func (callStream) RecvMsg(any) error            { return errors.ErrUnsupported }
 // Serve takes calls from lis until the Server is drained; it returns nil then.
 // It may be called for several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	lis = &plaintextListener{Listener: lis, hints: newHints(s.log)}
 	s.mu.Lock()
 	s.listeners = append(s.listeners, lis)
 	s.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // concurrently.
 type ClientConn struct {
 	*conn
-	tasks   sync.WaitGroup
+	running sync.WaitGroup
 	down    chan struct{} // closed when no new stream may be opened
 	greeted chan struct{} // closed by the server's first SETTINGS
 
@@ -29,14 +29,15 @@ type ClientConn struct {
 }
 
 // NewClientConn speaks HTTP/2 on nc, which it owns, and returns when the server's
-// preface has arrived.
+// preface has arrived. The error is a [*PrefaceError].
 func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn, error) {
 	c := &ClientConn{
-		conn:    newConn(nc, false, limits.WithDefaults()),
 		down:    make(chan struct{}),
 		greeted: make(chan struct{}),
 		pings:   make(map[[8]byte]chan struct{}),
 	}
+	limits = limits.WithDefaults()
+	c.conn = newConn(nc, false, &limits, &c.running)
 	c.calling = c
 	c.mu.Lock()
 	c.out = append(c.out, http2.ClientPreface...)
@@ -50,17 +51,16 @@ func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn
 	c.windowUpdateLocked(0, connWindow-65535)
 	c.wakeLocked()
 	c.mu.Unlock()
-	c.tasks.Go(c.flushLoop)
-	c.tasks.Go(c.readLoop)
+	c.running.Go(c.readLoop)
 	select {
 	case <-c.greeted:
 		return c, nil
 	case <-c.closed:
 		c.Close()
-		return nil, c.err
+		return nil, &PrefaceError{c.first, c.err}
 	case <-ctx.Done():
 		c.Close()
-		return nil, context.Cause(ctx)
+		return nil, &PrefaceError{c.first, context.Cause(ctx)}
 	}
 }
 
@@ -199,7 +199,7 @@ func (c *ClientConn) Fail(err error) { c.fail(err) }
 // it runs any more.
 func (c *ClientConn) Close() {
 	c.fail(errClosed)
-	c.tasks.Wait()
+	c.running.Wait()
 }
 
 // onGoAway takes the server's word that it has done nothing with streams above

@@ -22,12 +22,12 @@ const (
 	tableSize    = 4096 // of header compression, both ways: the default
 )
 
-// conn is one HTTP/2 connection, either end of it. One goroutine reads; one
-// flushes; any may queue what is to be sent.
+// conn is one HTTP/2 connection, either end of it. One goroutine reads;
+// one writes while there is something; any may queue what is to be sent.
 type conn struct {
 	nc     net.Conn
 	server bool
-	limits Limits
+	limits *Limits
 	pool   mem.BufferPool
 
 	// Of the reading goroutine only.
@@ -40,7 +40,8 @@ type conn struct {
 	decoded      decodedBlocks
 	arrival      arrival
 	rates        rates
-	settled      bool // the peer's first SETTINGS came
+	settled      bool   // the peer's first SETTINGS came
+	first        []byte // what the peer's side began with, for as long as they had not
 
 	// writing is held while queued bytes are given to the socket. It is taken
 	// before mu.
@@ -69,7 +70,10 @@ type conn struct {
 	encoded bytes.Buffer
 	said    encodedBlocks
 	wake    chan struct{}
-	waiting []*Stream // senders that wait for room or the connection's window
+	// flushing says that flushLoop runs, as one of tasks.
+	flushing bool
+	tasks    *sync.WaitGroup
+	waiting  []*Stream // senders that wait for room or the connection's window
 
 	// The peer's settings, and the windows.
 	peerStreamWindow int64
@@ -91,11 +95,12 @@ type conn struct {
 }
 
 // newConn prepares a connection; the caller starts reading.
-func newConn(nc net.Conn, server bool, limits Limits) *conn {
+func newConn(nc net.Conn, server bool, limits *Limits, tasks *sync.WaitGroup) *conn {
 	c := &conn{
 		nc:               nc,
 		server:           server,
 		limits:           limits,
+		tasks:            tasks,
 		pool:             mem.DefaultBufferPool(),
 		streams:          make(map[uint32]*Stream),
 		closed:           make(chan struct{}),
@@ -104,7 +109,7 @@ func newConn(nc net.Conn, server bool, limits Limits) *conn {
 		sendWindow:       65535,
 		nextID:           1,
 	}
-	c.in.nc = nc
+	c.in.init(nc)
 	c.fr = http2.NewFramer(io.Discard, &c.few)
 	c.fr.SetMaxReadFrameSize(maxFrame)
 	c.peerMaxStreams.Store(maxWindow)

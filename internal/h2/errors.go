@@ -60,6 +60,19 @@ func (e *GoAwayError) Error() string {
 	return fmt.Sprintf("the peer is going away: %v %q", e.Code, e.Debug)
 }
 
+// PrefaceError says that a connection ended before the server's preface had come.
+type PrefaceError struct {
+	// Got are the first bytes that the server sent; empty when there were none.
+	Got []byte
+	Err error
+}
+
+// Error says how the connection ended.
+func (e *PrefaceError) Error() string { return e.Err.Error() }
+
+// Unwrap returns how the connection ended.
+func (e *PrefaceError) Unwrap() error { return e.Err }
+
 // connError is a violation by the peer that ends the connection.
 type connError struct {
 	code   http2.ErrCode

@@ -17,40 +17,40 @@ const (
 	// resets, windows, header blocks) may pile up on top before the peer is
 	// taken for hostile.
 	outFatal = 4 << 20
-	// outIdle is how long a connection keeps its buffers without writing: a burst
-	// must not be remembered for ever.
+	// outIdle is how long a connection keeps its buffers and its goroutine without
+	// writing, and up to twice as long: most connections are idle most of the time.
 	outIdle = time.Second
 )
 
 // wakeLocked has the queued bytes written soon.
-func (c *conn) wakeLocked() { signal(c.wake) }
+func (c *conn) wakeLocked() {
+	if !c.flushing && c.err == nil {
+		c.flushing = true
+		c.tasks.Go(c.flushLoop)
+	}
+	signal(c.wake)
+}
 
-// flushLoop writes what others have queued until the connection is over. It is
-// the only one that writes to the socket.
+// flushLoop writes what others have queued until the connection is over, or idle.
+// It is the only one that writes to the socket.
 func (c *conn) flushLoop() {
 	idle := time.NewTimer(outIdle)
 	defer idle.Stop()
-	watched, wrote := true, false
+	wrote := true
 	for {
 		select {
 		case <-c.wake:
 		case <-c.closed:
 			return
 		case <-idle.C:
-			// One look a second, and none while nothing happens.
-			if watched = wrote; watched {
-				idle.Reset(outIdle)
-			} else {
-				c.dropBuffers()
+			if !wrote && c.rest() {
+				return
 			}
+			idle.Reset(outIdle)
 			wrote = false
 			continue
 		}
 		wrote = true
-		if !watched {
-			watched = true
-			idle.Reset(outIdle)
-		}
 		// Whoever else is runnable may add to the same write: with one thread
 		// that is most of the calls that are under way.
 		runtime.Gosched()
@@ -65,6 +65,19 @@ func (c *conn) flushLoop() {
 			return
 		}
 	}
+}
+
+// rest lets go of everything that is only for writing, and reports whether it
+// did: the next bytes that are queued start flushLoop again.
+func (c *conn) rest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.out) > 0 || c.last != nil {
+		return false
+	}
+	c.out, c.spare, c.spareStreams = nil, nil, nil
+	c.flushing = false
+	return true
 }
 
 // flush writes everything that is queued. last is why the connection ends with
@@ -103,15 +116,6 @@ func (c *conn) write(p []byte) (n int, err error) {
 		if err == nil || k == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-	}
-}
-
-// dropBuffers lets go of the buffers while nothing is queued.
-func (c *conn) dropBuffers() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.out) == 0 {
-		c.out, c.spare, c.spareStreams = nil, nil, nil
 	}
 }
 

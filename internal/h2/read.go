@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -70,6 +71,9 @@ func (c *conn) streamError(violation http2.StreamError) error {
 
 func (c *conn) readFrame() error {
 	head, err := c.in.peek(frameHeaderLen)
+	if !c.settled && len(c.first) < frameHeaderLen {
+		c.first = bytes.Clone(head)
+	}
 	if err != nil {
 		return cut(err, len(head) > 0)
 	}

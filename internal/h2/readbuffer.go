@@ -1,53 +1,88 @@
 package h2
 
-import "net"
-
-// A connection begins with a small buffer for reading and gets the large one as
-// soon as it has filled that: many connections never do. The large one holds any
-// frame.
-const (
-	firstReadBuffer = 2 << 10
-	fullReadBuffer  = 32 << 10
+import (
+	"net"
+	"sync"
+	"syscall"
 )
 
-// readBuffer is what was read of a socket and not handled yet.
+// readBufferSize holds any frame that we accept, and with small calls dozens.
+const readBufferSize = 32 << 10
+
+// readBuffers are those that no connection uses at the moment.
+var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
+
+// readBuffer is what was read of a socket and not handled yet. It has memory only
+// while there is something: most connections are idle most of the time.
 type readBuffer struct {
 	nc       net.Conn
-	buf      []byte
+	buf      *[readBufferSize]byte
 	from, to int // of buf
+
+	// Of sockets that can tell when there is something to read; otherwise nil.
+	raw   syscall.RawConn
+	ready func(fd uintptr) bool // readReady, made once
+	n     int                   // what it has read
+	err   error
+}
+
+func (b *readBuffer) init(nc net.Conn) {
+	b.nc = nc
+	if socket, ok := nc.(syscall.Conn); ok && readsWhenReady {
+		if raw, err := socket.SyscallConn(); err == nil {
+			b.raw, b.ready = raw, b.readReady
+		}
+	}
 }
 
 // peek returns the next n bytes, which stay until they are discarded and are good
-// until the next call. With an error there are fewer.
+// until the next call. With an error there are fewer. n is no more than the size.
 func (b *readBuffer) peek(n int) ([]byte, error) {
 	for b.to-b.from < n {
-		if err := b.fill(n); err != nil {
-			return b.buf[b.from:b.to], err
+		if err := b.fill(); err != nil {
+			return b.bytes(), err
 		}
 	}
-	return b.buf[b.from : b.from+n], nil
+	return b.bytes()[:n], nil
 }
 
-// fill reads once, into room for n bytes in all.
-func (b *readBuffer) fill(n int) error {
-	size := len(b.buf)
-	if n > size || b.to == size {
-		size = fullReadBuffer
+func (b *readBuffer) bytes() []byte {
+	if b.buf == nil {
+		return nil
 	}
-	if size == 0 {
-		size = firstReadBuffer
-	}
-	rest := b.buf[b.from:b.to]
-	if size != len(b.buf) {
-		b.buf = make([]byte, size)
-	}
-	b.from, b.to = 0, copy(b.buf, rest)
-	k, err := b.nc.Read(b.buf[b.to:])
-	b.to += k
-	if k > 0 {
-		return nil // an error comes again
-	}
-	return err
+	return b.buf[b.from:b.to]
 }
 
 func (b *readBuffer) discard(n int) { b.from += n }
+
+// fill reads once. There is less in the buffer than it holds.
+func (b *readBuffer) fill() error {
+	if b.buf != nil {
+		b.from, b.to = 0, copy(b.buf[:], b.bytes())
+	}
+	if b.raw == nil {
+		b.take()
+		b.n, b.err = b.nc.Read(b.buf[b.to:])
+	} else if err := b.raw.Read(b.ready); err != nil {
+		return err
+	}
+	b.to += b.n
+	if b.n > 0 {
+		return nil // an error comes again
+	}
+	return b.err
+}
+
+func (b *readBuffer) take() {
+	if b.buf == nil {
+		b.buf = readBuffers.Get().(*[readBufferSize]byte)
+	}
+}
+
+// drop gives an empty buffer away.
+func (b *readBuffer) drop() {
+	if b.buf != nil && b.from == b.to {
+		readBuffers.Put(b.buf)
+		b.buf, b.from, b.to = nil, 0, 0
+	}
+}

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -21,6 +22,9 @@ type ServerConfig struct {
 	// Recognize, if set, is asked once for many streams that have the same header,
 	// and [Stream.Recognized] returns its answer. Called as Whole is.
 	Recognize func(header Fields) any
+	// Preface, if set, reads the client's preface in place of the engine, byte for
+	// byte, and says what is wrong when something else comes. It may answer.
+	Preface func(nc net.Conn) error
 	// Handle serves one stream, on a goroutine of its own. When it returns, a
 	// stream that has not ended is reset. It must look at [Stream.TooLarge]: the
 	// header of such a stream is only the beginning of what was sent.
@@ -111,7 +115,7 @@ func (s *Stream) release() {
 // ServeConn serves one connection until it ends, and returns why it did. It owns
 // nc.
 func (s *Server) ServeConn(nc net.Conn) error {
-	c := &serverConn{conn: newConn(nc, true, s.cfg.Limits), server: s}
+	c := &serverConn{conn: newConn(nc, true, &s.cfg.Limits, &s.tasks), server: s}
 	c.conn.serving = c
 	if !s.add(c) {
 		nc.Close()
@@ -121,22 +125,24 @@ func (s *Server) ServeConn(nc net.Conn) error {
 	defer c.stopTimers()
 	// Until the first SETTINGS have been read, which are part of the preface.
 	_ = nc.SetReadDeadline(time.Now().Add(s.cfg.Limits.Preface))
-	if err := c.readPreface(); err != nil {
+	preface := s.cfg.Preface
+	if preface == nil {
+		preface = readPreface
+	}
+	if err := preface(nc); err != nil {
 		c.fail(err)
 		return err
 	}
 	c.greet()
-	s.tasks.Go(c.flushLoop)
 	c.readLoop()
 	return c.err
 }
 
-func (c *conn) readPreface() error {
-	got, err := c.in.peek(len(http2.ClientPreface))
-	if err != nil {
+func readPreface(nc net.Conn) error {
+	got := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(nc, got); err != nil {
 		return err
 	}
-	c.in.discard(len(got))
 	if string(got) != http2.ClientPreface {
 		return errors.New("no HTTP/2 preface")
 	}
