@@ -69,10 +69,14 @@ func (c *conn) streamError(violation http2.StreamError) error {
 	return c.checkOutLocked()
 }
 
+// firstBytes is how much is kept of what a peer begins with, to be named when that
+// is not HTTP/2.
+const firstBytes = 16
+
 func (c *conn) readFrame() error {
 	head, err := c.in.peek(frameHeaderLen)
-	if !c.settled && len(c.first) < frameHeaderLen {
-		c.first = bytes.Clone(head)
+	if got := c.in.bytes(); !c.settled && len(c.first) == 0 {
+		c.first = bytes.Clone(got[:min(len(got), firstBytes)])
 	}
 	if err != nil {
 		return cut(err, len(head) > 0)
