@@ -6,14 +6,21 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
 
-// gcPercent lets the heap grow to five times what is live before it is
-// collected. The live heap of a proxy is a few megabytes, so that at Go's 100 it
-// would be collected all the time.
-const gcPercent = 400
+// How far the heap may grow over what is live, in percent, before it is collected.
+// The live heap of a proxy is a few megabytes, so that at Go's 100 it would be
+// collected all the time; five times a few megabytes is little. With thousands of
+// calls in flight, stacks included, it would be much, and is not needed: what
+// counts is how many calls there are between two collections.
+const (
+	mostGCPercent  = 400
+	leastGCPercent = 40
+	gcHeadroom     = 32 << 20 // bytes
+)
 
 // memoryShare is how much of the container's memory the Go heap and stacks may
 // take before the collector works harder: the rest is for what it doesn't count.
@@ -32,7 +39,8 @@ type limits struct {
 func tuneRuntime(getenv func(string) string) {
 	l := containerLimits(os.DirFS("/sys/fs/cgroup"))
 	if getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(mostGCPercent)
+		paceGC()
 	}
 	if getenv("GOMEMLIMIT") == "" && l.memory > 0 {
 		debug.SetMemoryLimit(int64(float64(l.memory) * memoryShare))
@@ -40,6 +48,34 @@ func tuneRuntime(getenv func(string) string) {
 	if getenv("GOMAXPROCS") == "" && l.cpus > 0 && l.cpus < 2 {
 		runtime.GOMAXPROCS(1)
 	}
+}
+
+// paceGC adjusts, after each collection, how far the heap may grow until the next.
+func paceGC() {
+	// It is large enough to be collected by itself, and has a pointer so that it is
+	// not put together with others.
+	type cycle struct{ self *byte }
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
+	last := mostGCPercent
+	var collected func(struct{})
+	watch := func() { runtime.AddCleanup(new(cycle), collected, struct{}{}) }
+	collected = func(struct{}) {
+		metrics.Read(samples)
+		percent := gcPercentFor(samples[0].Value.Uint64() + samples[1].Value.Uint64())
+		if percent != last {
+			last = percent
+			debug.SetGCPercent(percent)
+		}
+		watch()
+	}
+	watch()
+}
+
+// gcPercentFor returns what gives so many live bytes their headroom, in steps,
+// because a change stops all goroutines for a moment.
+func gcPercentFor(live uint64) int {
+	percent := gcHeadroom * 100 / max(live, 1)
+	return int(min(max(percent/20*20, leastGCPercent), mostGCPercent))
 }
 
 // containerLimits reads the limits of the process's own cgroup (version 2), which

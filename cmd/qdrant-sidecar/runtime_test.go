@@ -29,3 +29,17 @@ func TestContainerLimits(t *testing.T) {
 		t.Errorf("outside of a container: %+v", got)
 	}
 }
+
+func TestGCPercentFor(t *testing.T) {
+	for live, want := range map[uint64]int{
+		0:         mostGCPercent,
+		1 << 20:   mostGCPercent,
+		16 << 20:  200,
+		32 << 20:  100,
+		100 << 30: leastGCPercent,
+	} {
+		if got := gcPercentFor(live); got != want {
+			t.Errorf("with %d live bytes: %d percent, want %d", live, got, want)
+		}
+	}
+}
