@@ -1,0 +1,80 @@
+package resilience
+
+import "time"
+
+// waiter is a call in the queue of an [Admission].
+type waiter struct {
+	prev, next *waiter
+	// out is set when it has left the queue, by either end.
+	out bool
+	// admitted is closed when it has been given a place.
+	admitted chan struct{}
+}
+
+// waiters is a queue that can be left from its middle. Not safe for concurrent use.
+type waiters struct {
+	first, last *waiter
+	len         int
+}
+
+func (q *waiters) push(w *waiter) {
+	w.prev = q.last
+	if q.last == nil {
+		q.first = w
+	} else {
+		q.last.next = w
+	}
+	q.last = w
+	q.len++
+}
+
+func (q *waiters) pop() *waiter {
+	w := q.first
+	q.remove(w)
+	return w
+}
+
+func (q *waiters) remove(w *waiter) {
+	if w.prev == nil {
+		q.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		q.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next, w.out = nil, nil, true
+	q.len--
+}
+
+// enoughServed is how many must have been served before the pace says anything.
+const enoughServed = 8
+
+// pace measures how fast a queue moves, from when its first waiter came to when it
+// is empty again. What was measured the last time is worth nothing: it would turn
+// everyone away from an upstream that has become fast since, and as nobody would
+// wait, nothing would ever correct it.
+type pace struct {
+	last     time.Time
+	interval time.Duration
+	samples  int
+}
+
+// served notes that the first in the queue has been served.
+func (p *pace) served(now time.Time) {
+	sample := now.Sub(p.last)
+	p.last = now
+	p.samples++
+	// A mean in which the newest weigh most, of an eighth or of their equal share.
+	p.interval += (sample - p.interval) / time.Duration(min(p.samples, enoughServed))
+}
+
+// expect returns how long a newcomer would wait behind others, 0 if nobody knows.
+func (p *pace) expect(ahead int) time.Duration {
+	if p.samples < enoughServed {
+		return 0
+	}
+	return p.interval * time.Duration(ahead+1)
+}
