@@ -90,7 +90,7 @@ var calls = sync.Pool{New: func() any { return new(Call) }}
 // newCall makes the record of a call that has arrived.
 func newCall(caller *h2.Stream) *Call {
 	h, ok := caller.Recognized().(*heading)
-	if !ok { // it did not arrive whole
+	if !ok { // few have the same
 		header, _, _ := caller.Header(context.Background())
 		h = readHeading(header).(*heading)
 	}

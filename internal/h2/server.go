@@ -19,8 +19,9 @@ type ServerConfig struct {
 	// as its header is there. Asked once for many streams with the same header; not
 	// called concurrently with itself for one connection.
 	Whole func(header Fields) int
-	// Recognize, if set, is asked once for many streams that have the same header,
-	// and [Stream.Recognized] returns its answer. Called as Whole is.
+	// Recognize, if set, is asked once for streams that have the same header, if
+	// many have, and [Stream.Recognized] returns its answer. It may keep the header.
+	// Called as Whole is.
 	Recognize func(header Fields) any
 	// Preface, if set, reads the client's preface in place of the engine, byte for
 	// byte, and says what is wrong when something else comes. It may answer.

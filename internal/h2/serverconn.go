@@ -136,7 +136,9 @@ func (c *serverConn) route(b *block) {
 	if c.server.cfg.Whole != nil {
 		b.whole = c.server.cfg.Whole(b.fields)
 	}
-	if c.server.cfg.Recognize != nil {
+	// Only what is remembered: the fields of others are overwritten by the next
+	// block, and whoever was told of them may keep them.
+	if c.server.cfg.Recognize != nil && b.shared {
 		b.recognized = c.server.cfg.Recognize(b.fields)
 	}
 }

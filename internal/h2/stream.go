@@ -344,7 +344,8 @@ func (s *Stream) Arrived() time.Time { return s.arrived }
 // the start of it is there. Of server streams only.
 func (s *Stream) TooLarge() bool { return s.tooLarge }
 
-// Recognized returns what [ServerConfig.Recognize] has made of the header.
+// Recognized returns what [ServerConfig.Recognize] has made of the header; nil
+// when it was not asked.
 func (s *Stream) Recognized() any { return s.recognized }
 
 // RemoteAddr returns the peer's address.
