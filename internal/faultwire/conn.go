@@ -57,6 +57,8 @@ type Conn struct {
 	gate         chan struct{} // not nil while stalled; closed by Resume
 	unhook       func() bool   // detaches the dialer's context; nil on the server's end
 	acked        bool          // the peer has applied our settings
+	begun        uint32        // highest stream that began; see Begin
+	left         bool          // Leave has said that streams above begun come to nothing
 	lost         error         // why the connection ended; nil while it lives
 
 	done    chan struct{} // closed with lost

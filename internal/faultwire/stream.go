@@ -37,6 +37,8 @@ type Stream struct {
 	remoteEnd  bool
 	dead       bool   // nothing more can be sent: reset, or connection lost
 	reset      *Reset // the peer's, nil when it sent none
+	begun      bool   // see Begin
+	refused    bool   // reset with REFUSED_STREAM, and truly not begun
 }
 
 func newStream(c *Conn) *Stream {
@@ -115,6 +117,9 @@ func (s *Stream) HalfClose() error { return s.SendData(nil, true) }
 
 // SendReset sends RST_STREAM.
 func (s *Stream) SendReset(code http2.ErrCode) error {
+	s.conn.mu.Lock()
+	s.refused = s.refused || code == http2.ErrCodeRefusedStream && !s.begun
+	s.conn.mu.Unlock()
 	err := s.conn.out.send(func() error { return s.conn.out.framer.WriteRSTStream(s.ID, code) })
 	s.conn.mu.Lock()
 	delete(s.conn.streams, s.ID)
