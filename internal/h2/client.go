@@ -40,7 +40,7 @@ func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn
 	c.conn = newConn(nc, false, &limits, &c.running)
 	c.calling = c
 	c.mu.Lock()
-	c.out = append(c.out, http2.ClientPreface...)
+	c.out.write([]byte(http2.ClientPreface))
 	c.queued += int64(len(http2.ClientPreface))
 	c.settingsLocked(
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},

@@ -16,7 +16,7 @@ import (
 // What we announce, and how much we keep for a slow peer.
 const (
 	streamWindow = 1 << 20 // as Qdrant's own
-	connWindow   = 1 << 20
+	connWindow   = 4 << 20 // what is read counts as consumed, so it holds no memory
 	maxFrame     = 16 << 10
 	maxWindow    = 1<<31 - 1
 	tableSize    = 4096 // of header compression, both ways: the default
@@ -45,7 +45,8 @@ type conn struct {
 
 	// writing is held while queued bytes are given to the socket. It is taken
 	// before mu.
-	writing sync.Mutex
+	writing   sync.Mutex
+	unwritten net.Buffers // guarded by writing
 
 	// mu guards everything below, and the mutable state of all streams. It is
 	// held for memory operations only, never across a system call.
@@ -60,11 +61,10 @@ type conn struct {
 	// queued has been written.
 	last error
 
-	// Writing. Frames are put behind out in the order they are to be sent; that
-	// order is also the order of header compression.
-	out     []byte
-	spare   []byte
-	queued  int64 // bytes ever put behind out
+	// Writing. Frames are queued in the order they are to be sent; that order is
+	// also the order of header compression.
+	out     outbox
+	queued  int64 // bytes ever queued
 	taken   int64 // bytes of them that the socket may have taken
 	enc     *hpack.Encoder
 	encoded bytes.Buffer
@@ -101,7 +101,7 @@ func newConn(nc net.Conn, server bool, limits *Limits, tasks *sync.WaitGroup) *c
 		server:           server,
 		limits:           limits,
 		tasks:            tasks,
-		pool:             mem.DefaultBufferPool(),
+		pool:             &buffers,
 		streams:          make(map[uint32]*Stream),
 		closed:           make(chan struct{}),
 		wake:             make(chan struct{}, 1),
@@ -109,7 +109,8 @@ func newConn(nc net.Conn, server bool, limits *Limits, tasks *sync.WaitGroup) *c
 		sendWindow:       65535,
 		nextID:           1,
 	}
-	c.in.init(nc)
+	c.in.init(nc, c.pool)
+	c.out = newOutbox(nc, c.pool)
 	c.fr = http2.NewFramer(io.Discard, &c.few)
 	c.fr.SetMaxReadFrameSize(maxFrame)
 	c.peerMaxStreams.Store(maxWindow)
@@ -131,6 +132,7 @@ func (c *conn) end(err error) {
 		err = c.cause
 	}
 	c.err = err
+	c.out.end()
 	close(c.closed)
 	if c.calling != nil {
 		c.calling.downLocked(err)

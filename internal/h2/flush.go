@@ -2,6 +2,7 @@ package h2
 
 import (
 	"errors"
+	"net"
 	"os"
 	"runtime"
 	"time"
@@ -72,10 +73,10 @@ func (c *conn) flushLoop() {
 func (c *conn) rest() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.out) > 0 || c.last != nil {
+	if c.out.n > 0 || c.last != nil {
 		return false
 	}
-	c.out, c.spare, c.spareStreams = nil, nil, nil
+	c.out.spare, c.spareStreams = batch{}, nil
 	c.flushing = false
 	return true
 }
@@ -87,41 +88,51 @@ func (c *conn) flush() (last, err error) {
 	defer c.writing.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.out) > 0 {
-		out := c.out
-		c.out, c.spare = c.spare[:0], nil
+	for c.out.n > 0 {
+		batch := c.out.take()
 		// Until it is known how much the socket took, it may have taken all.
-		c.taken += int64(len(out))
+		c.taken += int64(batch.n)
 		c.mu.Unlock()
-		n, err := c.write(out)
+		left, err := c.write(batch.pieces)
 		c.mu.Lock()
-		c.taken -= int64(len(out) - n)
+		c.taken -= int64(left)
+		c.out.free(batch)
 		if err != nil {
 			return nil, err
-		}
-		if cap(out) <= 2*outLimit { // one big burst must not stay at all
-			c.spare = out
 		}
 		c.wakeSenderLocked()
 	}
 	return c.last, nil
 }
 
-// write writes all of p as long as the socket takes some of it in time.
-func (c *conn) write(p []byte) (n int, err error) {
+// write writes all pieces as long as the socket takes some of them in time, and
+// returns how many bytes it did not take.
+func (c *conn) write(pieces net.Buffers) (left int, err error) {
+	for _, p := range pieces {
+		left += len(p)
+	}
+	c.unwritten = pieces
 	for {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteStall))
-		k, err := c.nc.Write(p[n:])
-		n += k
-		if err == nil || k == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
+		var n int64
+		if len(c.unwritten) == 1 {
+			var k int
+			k, err = c.nc.Write(c.unwritten[0])
+			c.unwritten[0] = c.unwritten[0][k:]
+			n = int64(k)
+		} else {
+			n, err = c.unwritten.WriteTo(c.nc)
+		}
+		left -= int(n)
+		if err == nil || n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return left, err
 		}
 	}
 }
 
 // checkOutLocked ends connections whose peer makes us answer and never reads.
 func (c *conn) checkOutLocked() error {
-	if len(c.out) > outFatal {
+	if c.out.n > outFatal {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "the peer causes answers and does not read them"}
 	}
 	return nil

@@ -50,7 +50,7 @@ func FuzzServer(f *testing.F) {
 		f.WritePriority(3, http2.PriorityParam{StreamDep: 3})
 	}))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		before := buffers.out.Load()
+		before := buffersOut()
 		server := h2.NewServer(h2.ServerConfig{
 			Handle: echo,
 			Whole:  func(header h2.Fields) int { return len(header.Get(":path")) % 7 * 100 },
@@ -68,7 +68,7 @@ func FuzzServer(f *testing.F) {
 		near.Write(sent)
 		near.Close()
 		within(t, "the server", ended)
-		if n := buffers.out.Load() - before; n != 0 {
+		if n := buffersOut() - before; n != 0 {
 			t.Errorf("%d buffers are left", n)
 		}
 	})
@@ -91,7 +91,7 @@ func FuzzClient(f *testing.F) {
 		f.WriteDataPadded(3, true, nil, make([]byte, 3))
 	}))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		before := buffers.out.Load()
+		before := buffersOut()
 		near, far := net.Pipe()
 		go io.Copy(io.Discard, far)
 		go func() {
@@ -121,7 +121,7 @@ func FuzzClient(f *testing.F) {
 			}
 		}()
 		within(t, "the client", ended)
-		if n := buffers.out.Load() - before; n != 0 {
+		if n := buffersOut() - before; n != 0 {
 			t.Errorf("%d buffers are left", n)
 		}
 	})

@@ -8,46 +8,25 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
 	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/internal/h2"
 )
 
-// buffers is the buffer pool of everything in this test binary.
-var buffers = &countingPool{BufferPool: mem.DefaultBufferPool()}
-
-// countingPool counts the buffers that are in use, and their bytes.
-type countingPool struct {
-	mem.BufferPool
-	out, size atomic.Int64
-}
-
-func (p *countingPool) Get(n int) *[]byte {
-	b := p.BufferPool.Get(n)
-	p.out.Add(1)
-	p.size.Add(int64(cap(*b)))
-	return b
-}
-
-func (p *countingPool) Put(b *[]byte) {
-	p.out.Add(-1)
-	p.size.Add(-int64(cap(*b)))
-	p.BufferPool.Put(b)
-}
+// buffersOut and bytesOut are what the engine holds.
+func buffersOut() int64 { n, _ := h2.BuffersInUse(); return n }
+func bytesOut() int64   { _, bytes := h2.BuffersInUse(); return bytes }
 
 func TestMain(m *testing.M) {
-	experimental.SetDefaultBufferPool(buffers)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if n := buffers.out.Load(); n != 0 && code == 0 {
+		if n := buffersOut(); n != 0 && code == 0 {
 			fmt.Fprintf(os.Stderr, "%d buffers were not freed\n", n)
 			code = 1
 		}

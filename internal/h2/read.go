@@ -14,6 +14,7 @@ import (
 // readLoop handles frames until the connection is over.
 func (c *conn) readLoop() {
 	defer c.nc.Close()
+	defer c.in.drop()
 	for {
 		err := c.readFrame()
 		select {

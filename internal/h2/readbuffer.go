@@ -2,21 +2,21 @@ package h2
 
 import (
 	"net"
-	"sync"
 	"syscall"
+
+	"google.golang.org/grpc/mem"
 )
 
-// readBufferSize holds any frame that we accept, and with small calls dozens.
-const readBufferSize = 32 << 10
-
-// readBuffers are those that no connection uses at the moment.
-var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
+// readBufferSize holds several frames of the largest size that we accept, and
+// with small calls hundreds.
+const readBufferSize = 128 << 10
 
 // readBuffer is what was read of a socket and not handled yet. It has memory only
 // while there is something: most connections are idle most of the time.
 type readBuffer struct {
 	nc       net.Conn
-	buf      *[readBufferSize]byte
+	pool     mem.BufferPool
+	buf      *[]byte
 	from, to int // of buf
 
 	// Of sockets that can tell when there is something to read; otherwise nil.
@@ -26,8 +26,8 @@ type readBuffer struct {
 	err   error
 }
 
-func (b *readBuffer) init(nc net.Conn) {
-	b.nc = nc
+func (b *readBuffer) init(nc net.Conn, pool mem.BufferPool) {
+	b.nc, b.pool = nc, pool
 	if socket, ok := nc.(syscall.Conn); ok && readsWhenReady {
 		if raw, err := socket.SyscallConn(); err == nil {
 			b.raw, b.ready = raw, b.readReady
@@ -36,7 +36,8 @@ func (b *readBuffer) init(nc net.Conn) {
 }
 
 // peek returns the next n bytes, which stay until they are discarded and are good
-// until the next call. With an error there are fewer. n is no more than the size.
+// until the next call. With an error there are fewer. n is no more than the size
+// of a frame.
 func (b *readBuffer) peek(n int) ([]byte, error) {
 	for b.to-b.from < n {
 		if err := b.fill(); err != nil {
@@ -46,23 +47,16 @@ func (b *readBuffer) peek(n int) ([]byte, error) {
 	return b.bytes()[:n], nil
 }
 
-func (b *readBuffer) bytes() []byte {
-	if b.buf == nil {
-		return nil
-	}
-	return b.buf[b.from:b.to]
-}
-
 func (b *readBuffer) discard(n int) { b.from += n }
 
 // fill reads once. There is less in the buffer than it holds.
 func (b *readBuffer) fill() error {
-	if b.buf != nil {
-		b.from, b.to = 0, copy(b.buf[:], b.bytes())
+	if b.from > 0 {
+		b.from, b.to = 0, copy(*b.buf, b.bytes())
 	}
 	if b.raw == nil {
 		b.take()
-		b.n, b.err = b.nc.Read(b.buf[b.to:])
+		b.n, b.err = b.nc.Read((*b.buf)[b.to:])
 	} else if err := b.raw.Read(b.ready); err != nil {
 		return err
 	}
@@ -73,16 +67,23 @@ func (b *readBuffer) fill() error {
 	return b.err
 }
 
+func (b *readBuffer) bytes() []byte {
+	if b.buf == nil {
+		return nil
+	}
+	return (*b.buf)[b.from:b.to]
+}
+
 func (b *readBuffer) take() {
 	if b.buf == nil {
-		b.buf = readBuffers.Get().(*[readBufferSize]byte)
+		b.buf = b.pool.Get(readBufferSize)
 	}
 }
 
-// drop gives an empty buffer away.
+// drop gives the buffer away, and what is in it.
 func (b *readBuffer) drop() {
-	if b.buf != nil && b.from == b.to {
-		readBuffers.Put(b.buf)
+	if b.buf != nil {
+		b.pool.Put(b.buf)
 		b.buf, b.from, b.to = nil, 0, 0
 	}
 }

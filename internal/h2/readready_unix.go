@@ -16,12 +16,14 @@ const readsWhenReady = true
 func (b *readBuffer) readReady(fd uintptr) bool {
 	b.take()
 	for {
-		n, err := syscall.Read(int(fd), b.buf[b.to:])
+		n, err := syscall.Read(int(fd), (*b.buf)[b.to:])
 		switch {
 		case err == syscall.EINTR: //nolint:errorlint // system calls return it as it is
 			continue
 		case err == syscall.EAGAIN: //nolint:errorlint // likewise
-			b.drop()
+			if b.from == b.to {
+				b.drop()
+			}
 			return false
 		case err != nil:
 			n, err = 0, &net.OpError{

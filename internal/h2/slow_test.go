@@ -28,7 +28,7 @@ func TestSlowReaders(t *testing.T) {
 	}})
 	conn := dial(t, addr)
 	ctx := bounded(t)
-	before := buffers.size.Load()
+	before := bytesOut()
 	slow := make([]*h2.Stream, streams)
 	for i := range slow {
 		slow[i] = open(t, conn, true)
@@ -44,13 +44,13 @@ func TestSlowReaders(t *testing.T) {
 		s.Close()
 	}
 	// What is sent without being read is a window for each stream.
-	if held := buffers.size.Load() - before; held > streams*(size+64<<10) {
+	if held := bytesOut() - before; held > streams*(size+64<<10) {
 		t.Errorf("%d MiB are held", held>>20)
 	}
 	for _, s := range slow {
 		s.Close()
 	}
-	eventually(t, "buffers come back", func() bool { return buffers.size.Load() <= before })
+	eventually(t, "buffers come back", func() bool { return bytesOut() <= before })
 }
 
 // Calls that are cancelled at any time leave nothing, and their server does not

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"slices"
 
@@ -12,18 +11,24 @@ import (
 
 const frameHeaderLen = 9
 
-// frameLocked puts the header of a frame of n bytes behind out.
+// frameLocked queues the header of a frame of n bytes.
 func (c *conn) frameLocked(n int, kind http2.FrameType, flags http2.Flags, stream uint32) {
-	c.out = append(c.out, byte(n>>16), byte(n>>8), byte(n), byte(kind), byte(flags))
-	c.out = binary.BigEndian.AppendUint32(c.out, stream)
+	c.out.write([]byte{
+		byte(n >> 16), byte(n >> 8), byte(n), byte(kind), byte(flags),
+		byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream),
+	})
 	c.queued += int64(frameHeaderLen + n)
+}
+
+func (c *conn) uint32Locked(v uint32) {
+	c.out.write([]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
 }
 
 func (c *conn) settingsLocked(settings ...http2.Setting) {
 	c.frameLocked(6*len(settings), http2.FrameSettings, 0, 0)
 	for _, s := range settings {
-		c.out = binary.BigEndian.AppendUint16(c.out, uint16(s.ID))
-		c.out = binary.BigEndian.AppendUint32(c.out, s.Val)
+		c.out.write([]byte{byte(s.ID >> 8), byte(s.ID)})
+		c.uint32Locked(s.Val)
 	}
 }
 
@@ -33,30 +38,29 @@ func (c *conn) pingLocked(ack bool, data [8]byte) {
 		flags = http2.FlagPingAck
 	}
 	c.frameLocked(len(data), http2.FramePing, flags, 0)
-	c.out = append(c.out, data[:]...)
+	c.out.write(data[:])
 }
 
 func (c *conn) windowUpdateLocked(stream uint32, n int) {
 	c.frameLocked(4, http2.FrameWindowUpdate, 0, stream)
-	c.out = binary.BigEndian.AppendUint32(c.out, uint32(n))
+	c.uint32Locked(uint32(n))
 }
 
 func (c *conn) resetLocked(stream uint32, code http2.ErrCode) {
 	c.frameLocked(4, http2.FrameRSTStream, 0, stream)
-	c.out = binary.BigEndian.AppendUint32(c.out, uint32(code))
+	c.uint32Locked(uint32(code))
 	c.weReset[c.weResetNext] = stream
 	c.weResetNext = (c.weResetNext + 1) % len(c.weReset)
 }
 
 func (c *conn) goAwayLocked(last uint32, code http2.ErrCode, debug string) {
 	c.frameLocked(8+len(debug), http2.FrameGoAway, 0, 0)
-	c.out = binary.BigEndian.AppendUint32(c.out, last)
-	c.out = binary.BigEndian.AppendUint32(c.out, uint32(code))
-	c.out = append(c.out, debug...)
+	c.uint32Locked(last)
+	c.uint32Locked(uint32(code))
+	c.out.write([]byte(debug))
 }
 
-// headersLocked compresses fields and puts them behind out, in as many frames
-// as need be. Frames larger than the default are not sent whatever the peer
+// headersLocked compresses fields and queues them, in as many frames as need be. Frames larger than the default are not sent whatever the peer
 // allows: they would only delay other streams.
 func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
 	block := c.encodeLocked(pseudo, fields)
@@ -70,7 +74,7 @@ func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
 			flags |= http2.FlagHeadersEndHeaders // the same bit in CONTINUATION
 		}
 		c.frameLocked(n, kind, flags, stream)
-		c.out = append(c.out, block[:n]...)
+		c.out.write(block[:n])
 		block = block[n:]
 		kind, flags = http2.FrameContinuation, 0
 	}
@@ -97,7 +101,7 @@ func (c *conn) dataLocked(s *Stream, data reader, end bool) reader {
 			s.sentEnd = true
 		}
 		c.frameLocked(n, http2.FrameData, flags, s.id)
-		c.out = data.appendTo(c.out, n)
+		data.queue(&c.out, n)
 		s.sendWindow -= int64(n)
 		c.sendWindow -= int64(n)
 	}
@@ -105,7 +109,7 @@ func (c *conn) dataLocked(s *Stream, data reader, end bool) reader {
 }
 
 // fullLocked reports whether no stream may send DATA now.
-func (c *conn) fullLocked() bool { return c.sendWindow <= 0 || len(c.out) >= outLimit }
+func (c *conn) fullLocked() bool { return c.sendWindow <= 0 || c.out.n >= outLimit }
 
 // endDataLocked ends the stream with an empty DATA frame, which needs no window.
 func (c *conn) endDataLocked(s *Stream) {
@@ -115,26 +119,27 @@ func (c *conn) endDataLocked(s *Stream) {
 
 // reader walks over the bytes of a message. It does not own them.
 type reader struct {
-	cur  []byte
+	cur  []byte // of buf
+	buf  mem.Buffer
 	rest mem.BufferSlice
 	n    int
 }
 
 func newReader(data mem.BufferSlice) reader { return reader{rest: data, n: data.Len()} }
 
-// appendTo copies the next n bytes behind dst.
-func (r *reader) appendTo(dst []byte, n int) []byte {
+// queue puts the next n bytes into o.
+func (r *reader) queue(o *outbox, n int) {
 	r.n -= n
 	for n > 0 {
 		for len(r.cur) == 0 {
-			r.cur, r.rest = r.rest[0].ReadOnlyData(), r.rest[1:]
+			r.buf, r.rest = r.rest[0], r.rest[1:]
+			r.cur = r.buf.ReadOnlyData()
 		}
 		k := min(n, len(r.cur))
-		dst = append(dst, r.cur[:k]...)
+		o.writeFrom(r.buf, r.cur[:k])
 		r.cur = r.cur[k:]
 		n -= k
 	}
-	return dst
 }
 
 // WriteHeader sends a header block: the first one, or the trailers with end.
@@ -155,8 +160,8 @@ func (s *Stream) WriteHeader(pseudo, fields Fields, end bool) error {
 	return nil
 }
 
-// Write sends data, which it does not take ownership of, and waits until flow
-// control has let all of it through or ctx ends. With end it also ends our side
+// Write sends data, which must not change any more and whose ownership it does not
+// take, and waits until flow control has let all of it through or ctx ends. With end it also ends our side
 // of the stream. io.EOF says that the server has ended the call and wants no more
 // of the request.
 func (s *Stream) Write(ctx context.Context, data mem.BufferSlice, end bool) error {
