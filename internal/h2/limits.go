@@ -58,6 +58,10 @@ type Limits struct {
 	// FirstStream is how long a client may go on without opening its first stream
 	// before it is told, in order, to go away. Default 1 min. Of servers only.
 	FirstStream time.Duration
+	// Store bounds the messages that are stored whole. When it is full, messages are
+	// passed on as they come, as those are that are too large. By default there is
+	// no bound.
+	Store *Store
 	// WriteStall is how long a socket may take nothing of what is written to it.
 	// Default 30 s.
 	WriteStall time.Duration

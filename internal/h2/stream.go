@@ -32,7 +32,9 @@ type Stream struct {
 	discard    bool // whatever still arrives is thrown away
 	// While whole is not 0 nobody looks before the message has ended or is larger
 	// than that. Storing is what its bytes are for, so the window stays open.
-	whole int
+	whole   int
+	stored  int  // bytes that count in Limits.Store
+	crowded bool // there is no room for more of them
 
 	// Sending.
 	sendWindow  int64
@@ -189,9 +191,9 @@ func (s *Stream) Read(ctx context.Context) (mem.BufferSlice, error) {
 }
 
 // ReadWhole waits for the peer's end and returns all bytes, which the caller
-// frees, as long as they are no more than limit, which is at least 1. whole is
-// false when there are more: what has come so far is returned, and the rest is
-// read with [Stream.Read].
+// frees, as long as they are no more than limit, which is at least 1, and there is
+// room in [Limits.Store]. whole is false when there are more: what has come so far
+// is returned, and the rest is read with [Stream.Read].
 func (s *Stream) ReadWhole(ctx context.Context, limit int) (data mem.BufferSlice, whole bool, err error) {
 	c := s.conn
 	c.mu.Lock()
@@ -210,7 +212,7 @@ func (s *Stream) ReadWhole(ctx context.Context, limit int) (data mem.BufferSlice
 // larger than s.whole. It unlocks mu while it waits.
 func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 	c := s.conn
-	for !s.gotEnd && s.received.n <= s.whole && s.end == nil {
+	for !s.gotEnd && s.received.n <= s.whole && !s.crowded && s.end == nil {
 		c.openWindowLocked(s)
 		c.mu.Unlock()
 		select {
@@ -221,7 +223,7 @@ func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 			return false, context.Cause(ctx)
 		}
 	}
-	more := s.received.n > s.whole
+	more := s.received.n > s.whole || s.crowded && !s.gotEnd && s.end == nil
 	s.whole = 0
 	if !more && !s.gotEnd {
 		return false, s.end
@@ -254,7 +256,7 @@ func (c *conn) openWindowLocked(s *Stream) {
 
 // arrivedLocked tells whoever reads the stream, if there is something for it.
 func (s *Stream) arrivedLocked() {
-	if s.whole > 0 && !s.gotEnd && s.received.n <= s.whole && s.end == nil {
+	if s.whole > 0 && !s.gotEnd && s.received.n <= s.whole && !s.crowded && s.end == nil {
 		return
 	}
 	if s.held {
@@ -334,6 +336,8 @@ func (s *Stream) closeLocked() {
 // discardLocked frees what was received, and has what still comes thrown away.
 func (s *Stream) discardLocked() {
 	s.discard = true
+	s.conn.limits.Store.giveBack(s.stored)
+	s.stored = 0
 	s.received.free(s.conn.pool)
 }
 
