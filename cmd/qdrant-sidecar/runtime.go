@@ -18,7 +18,7 @@ import (
 // counts is how many calls there are between two collections.
 const (
 	mostGCPercent  = 400
-	leastGCPercent = 40
+	leastGCPercent = 20
 	gcHeadroom     = 32 << 20 // bytes
 )
 

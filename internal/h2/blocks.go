@@ -79,12 +79,6 @@ func (r *decodedBlocks) remember(encoded []byte, b *block) *block {
 	return &kept
 }
 
-func (r *decodedBlocks) forget() {
-	if r.n > 0 {
-		*r = decodedBlocks{}
-	}
-}
-
 // encodedBlocks are the remembered blocks of ours. Guarded by conn.mu.
 type encodedBlocks struct {
 	fields  [rememberedBlocks]Fields
@@ -108,12 +102,6 @@ func (s *encodedBlocks) remember(front, rest Fields, encoded []byte) {
 	s.fields[s.next], s.encoded[s.next] = slices.Concat(front, rest), bytes.Clone(encoded)
 	s.n = max(s.n, s.next+1)
 	s.next = (s.next + 1) % rememberedBlocks
-}
-
-func (s *encodedBlocks) forget() {
-	if s.n > 0 {
-		*s = encodedBlocks{}
-	}
 }
 
 // memorable reports whether a block may come again as it is. What is left of a
@@ -184,8 +172,10 @@ func skipString(p []byte) []byte {
 // decode reads a complete block. The result is good until the next call, unless
 // it is shared.
 func (c *conn) decode(encoded []byte) (*block, error) {
-	if b := c.decoded.find(encoded); b != nil {
-		return b, nil
+	if c.decoded != nil {
+		if b := c.decoded.find(encoded); b != nil {
+			return b, nil
+		}
 	}
 	b := &c.decoding
 	*b = block{fields: b.fields[:0]}
@@ -201,8 +191,11 @@ func (c *conn) decode(encoded []byte) (*block, error) {
 	b.analyze(c.server)
 	switch {
 	case !neutral(encoded):
-		c.decoded.forget()
+		c.decoded = nil
 	case !b.overflow && memorable(encoded, b.fields):
+		if c.decoded == nil {
+			c.decoded = new(decodedBlocks)
+		}
 		b = c.decoded.remember(encoded, b)
 	}
 	return b, nil
@@ -222,8 +215,10 @@ func (c *conn) emit(f hpack.HeaderField) {
 
 // encodeLocked compresses a block. The result is good until the next call.
 func (c *conn) encodeLocked(front, rest Fields) []byte {
-	if encoded := c.said.find(front, rest); encoded != nil {
-		return encoded
+	if c.said != nil {
+		if encoded := c.said.find(front, rest); encoded != nil {
+			return encoded
+		}
 	}
 	c.encoded.Reset()
 	for _, f := range front {
@@ -235,8 +230,11 @@ func (c *conn) encodeLocked(front, rest Fields) []byte {
 	encoded := c.encoded.Bytes()
 	switch {
 	case !neutral(encoded):
-		c.said.forget()
+		c.said = nil
 	case memorable(encoded, front, rest):
+		if c.said == nil {
+			c.said = new(encodedBlocks)
+		}
 		c.said.remember(front, rest, encoded)
 	}
 	return encoded

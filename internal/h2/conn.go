@@ -36,8 +36,8 @@ type conn struct {
 	fr           *http2.Framer  // parses the frames that are few
 	dec          *hpack.Decoder // of decoding
 	decoding     block
-	decodedBytes uint32 // of the list, as RFC 9113 §6.5.2 counts
-	decoded      decodedBlocks
+	decodedBytes uint32         // of the list, as RFC 9113 §6.5.2 counts
+	decoded      *decodedBlocks // nil while there are none
 	arrival      arrival
 	rates        rates
 	settled      bool   // the peer's first SETTINGS came
@@ -68,7 +68,7 @@ type conn struct {
 	taken   int64 // bytes of them that the socket may have taken
 	enc     *hpack.Encoder
 	encoded bytes.Buffer
-	said    encodedBlocks
+	said    *encodedBlocks // nil while there are none
 	wake    chan struct{}
 	// flushing says that flushLoop runs, as one of tasks.
 	flushing bool
@@ -86,7 +86,7 @@ type conn struct {
 	lastID uint32 // server: the highest stream of the peer
 	// weReset are the newest streams that we reset: what the peer had under way
 	// for them is no mistake of its.
-	weReset     [64]uint32
+	weReset     []uint32
 	weResetNext int
 
 	// The end that the connection is; the other is nil.

@@ -230,7 +230,7 @@ func (c *conn) admitDataLocked(id uint32, size int) (*Stream, error) {
 
 // resetLately reports whether the peer may not have seen yet that we reset a
 // stream. Call it with mu held.
-func (c *conn) resetLately(id uint32) bool { return slices.Contains(c.weReset[:], id) }
+func (c *conn) resetLately(id uint32) bool { return slices.Contains(c.weReset, id) }
 
 // returnWindowLocked opens the connection's window again, in steps.
 func (c *conn) returnWindowLocked() {
@@ -268,7 +268,7 @@ func (c *conn) onSettings(f *http2.SettingsFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	window := c.peerStreamWindow
-	c.said.forget() // the table may change
+	c.said = nil // the table may change
 	err := f.ForeachSetting(func(s http2.Setting) error {
 		switch s.ID {
 		case http2.SettingHeaderTableSize:

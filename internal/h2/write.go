@@ -46,11 +46,18 @@ func (c *conn) windowUpdateLocked(stream uint32, n int) {
 	c.uint32Locked(uint32(n))
 }
 
+// maxWeReset is how many of the streams that we reset are remembered.
+const maxWeReset = 64
+
 func (c *conn) resetLocked(stream uint32, code http2.ErrCode) {
 	c.frameLocked(4, http2.FrameRSTStream, 0, stream)
 	c.uint32Locked(uint32(code))
+	if len(c.weReset) < maxWeReset {
+		c.weReset = append(c.weReset, stream)
+		return
+	}
 	c.weReset[c.weResetNext] = stream
-	c.weResetNext = (c.weResetNext + 1) % len(c.weReset)
+	c.weResetNext = (c.weResetNext + 1) % maxWeReset
 }
 
 func (c *conn) goAwayLocked(last uint32, code http2.ErrCode, debug string) {
