@@ -26,8 +26,11 @@ ARGS ?=
 MAX_ALLOCS ?= 8
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
+# A seed for soak to begin with (empty: a new one), and how long it runs.
+SEED ?=
+DURATION ?= 1h
 
-SCRIPTS := .ci/run internal/tools/smoke
+SCRIPTS := .ci/run internal/tools/smoke internal/tools/container
 BIN := bin/qdrant-sidecar
 CACHE := .cache
 VENV := $(CACHE)/kubernetes-validate-$(KUBERNETES_VALIDATE_VERSION)
@@ -77,14 +80,19 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	      go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	    done
 
+.PHONY: soak
+soak: ## Look for lost and doubled writes for DURATION (1h), from SEED (random)
+	HISTORY_SEED=$(SEED) HISTORY_DURATION=$(DURATION) \
+	  go test -race -count=1 -timeout 0 -v -run '^TestHistories$$' ./test/history
+
 .PHONY: smoke
 smoke: build ## Try the built binary over memory:// with the real grpcurl
 	GRPCURL='$(GRPCURL)' internal/tools/smoke $(BIN)
 
 .PHONY: generate
-generate: ## Make gen/ from proto/, and docs/configuration.md from the settings
+generate: ## Make gen/ from proto/, and the tables in docs/ from the code
 	$(BUF) generate
-	go test ./cmd/qdrant-sidecar -run '^TestDocumentationIsFresh$$' -update
+	go test ./cmd/qdrant-sidecar ./proxy/method -run '^TestDocumentationIsFresh$$' -update
 
 .PHONY: lint
 lint: lint-go lint-proto lint-mod lint-shell lint-k8s ## Check everything that needs no running: code, gen/, go.mod, scripts, manifests
@@ -143,6 +151,10 @@ image-local: build ## The same image around the binary built here: needs buildah
 	install -D $(BIN) $(CACHE)/image/out/qdrant-sidecar
 	install -D -m 644 /etc/ssl/certs/ca-certificates.crt $(CACHE)/image/etc/ssl/certs/ca-certificates.crt
 	buildah bud --format docker --build-context build=$(CACHE)/image --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
+
+.PHONY: container
+container: image-local ## Run the image as Kubernetes would (needs buildah, podman and runc, as root)
+	GRPCURL='$(GRPCURL)' internal/tools/container localhost/$(IMAGE)
 
 .PHONY: clean
 clean: ## Remove what the other targets made, except gen/
