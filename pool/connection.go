@@ -94,11 +94,18 @@ func (c *connection) run() {
 func (c *connection) ready(t *transport) {
 	p := c.pool
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	var tell func()
+	if p.failure != nil || p.readyLocked() == 0 {
+		tell = p.onRecovered
+	}
 	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
 	p.failure = nil
 	p.wakeLocked()
+	p.mu.Unlock()
 	p.log.Info("connected", "connection", c.id)
+	if tell != nil {
+		tell()
+	}
 }
 
 // failed notes why there is no connection and lets waiting calls fail with it.

@@ -3,6 +3,7 @@ package pool
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -22,8 +23,11 @@ type Request struct {
 	// gateways with a certificate for it route by. "" means the endpoint's, too.
 	Authority string
 	// Header are the caller's fields as they were received, without
-	// pseudo-fields. grpc-timeout is replaced by what is left of it.
+	// pseudo-fields.
 	Header h2.Fields
+	// Deadline is when the caller stops waiting; zero for never. What is left of it
+	// goes into grpc-timeout. The zero one leaves the field as it is.
+	Deadline time.Time
 	// Body is a whole unary request as it is on the wire, length prefix and
 	// compression included. It is borrowed, so the same bytes can be sent again.
 	Body mem.BufferSlice

@@ -11,14 +11,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
 
-// callsPerConnection is how many calls a connection carries before the next one
+// CallsPerConnection is how many calls a connection carries before the next one
 // is opened. HTTP/2 servers commonly limit a connection to 100 streams (RFC
 // 9113 §6.5.2 advises no less). Where a server allows fewer, its limit counts.
-const callsPerConnection = 100
+const CallsPerConnection = 100
 
 // settled is how long a connection has to live for its loss to be news and not
 // one more failed attempt to connect.
@@ -62,6 +63,8 @@ type Pool struct {
 	starving bool
 	// changed is closed and replaced whenever a waiting Pick should look again.
 	changed chan struct{}
+	// onRecovered is told when there are connections again.
+	onRecovered func()
 }
 
 // New returns a Pool that is already connecting.
@@ -82,14 +85,33 @@ func New(cfg Config) *Pool {
 	return p
 }
 
+// OnRecovered has f called, under no lock, whenever a connection becomes ready of
+// which it is news that it can be had: there was none, or the last attempt to
+// connect had failed. It replaces what was given before.
+func (p *Pool) OnRecovered(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onRecovered = f
+}
+
 // Pick lends a connection, which the caller releases. With connections it waits
 // only while each carries as many calls as Qdrant allows. Without, it waits,
 // hardly longer than an attempt to connect may take, only while nothing speaks
 // against the attempt under way; otherwise it fails at once with a
 // [*ConnectError] that says why nothing is reachable, with [ErrClosed], or with
 // the cause of ctx's end.
-func (p *Pool) Pick(ctx context.Context) (*Lease, error) {
-	lease, changed, err := p.tryPick()
+func (p *Pool) Pick(ctx context.Context) (*Lease, error) { return p.PickOther(ctx, nil) }
+
+// PickOther is Pick for a call that has failed on a connection, that of a lease
+// which may be released by now, and is better off on another one. If no other is
+// ready it has one opened and waits for it as Pick does; only when that is not to
+// be had it gets the same again. A nil lease avoids nothing.
+func (p *Pool) PickOther(ctx context.Context, than *Lease) (*Lease, error) {
+	var avoid *transport
+	if than != nil {
+		avoid = than.transport
+	}
+	lease, changed, err := p.tryPick(avoid)
 	if lease != nil || err != nil {
 		return lease, err
 	}
@@ -98,11 +120,14 @@ func (p *Pool) Pick(ctx context.Context) (*Lease, error) {
 	for lease == nil && err == nil {
 		select {
 		case <-changed:
-			lease, changed, err = p.tryPick()
+			lease, changed, err = p.tryPick(avoid)
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-timer.C:
-			err = p.tooLong()
+			avoid = nil
+			if lease, changed, err = p.tryPick(nil); lease == nil && err == nil {
+				err = p.tooLong()
+			}
 		}
 	}
 	return lease, err
@@ -121,13 +146,13 @@ func (p *Pool) tooLong() error {
 	return &ConnectError{Address: p.endpoint.Address, Reason: "no connection became usable in time", Err: errNoAnswer}
 }
 
-func (p *Pool) tryPick() (*Lease, <-chan struct{}, error) {
+func (p *Pool) tryPick(avoid *transport) (*Lease, <-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, nil, ErrClosed
 	}
-	c, full := p.chooseLocked()
+	c, full := p.chooseLocked(avoid)
 	if c != nil {
 		c.inFlight++
 		c.calls++
@@ -141,28 +166,47 @@ func (p *Pool) tryPick() (*Lease, <-chan struct{}, error) {
 }
 
 // chooseLocked returns the first ready connection with room. When all have
-// reached callsPerConnection it asks for one more and returns the least loaded
+// reached CallsPerConnection it asks for one more and returns the least loaded
 // that the server allows another call. Otherwise it returns nil, and whether that
-// is because all are full.
-func (p *Pool) chooseLocked() (choice *connection, full bool) {
-	var least *connection
+// is because all are full. The connection to avoid is as good as not there,
+// unless there is no hope for another.
+func (p *Pool) chooseLocked(avoid *transport) (choice *connection, full bool) {
+	var least, avoided *connection
 	for _, c := range p.conns {
 		if c.state != Ready || c.transport.isDown() {
 			continue // its own goroutine may not have noticed yet
 		}
+		if c.transport == avoid {
+			avoided = c
+			continue
+		}
 		full = true
 		limit := c.transport.maxCalls()
-		if c.inFlight < min(limit, callsPerConnection) {
+		if c.inFlight < min(limit, CallsPerConnection) {
 			return c, false
 		}
 		if c.inFlight < limit && (least == nil || c.inFlight < least.inFlight) {
 			least = c
 		}
 	}
-	if full {
+	if full || avoided != nil {
 		p.growLocked()
 	}
-	return least, full && least == nil
+	if least != nil || avoided == nil {
+		return least, full && least == nil
+	}
+	if !full && p.failure == nil && p.connectingLocked() {
+		return nil, false
+	}
+	if avoided.inFlight < avoided.transport.maxCalls() {
+		return avoided, false
+	}
+	return nil, true
+}
+
+// connectingLocked reports whether an attempt to connect is under way.
+func (p *Pool) connectingLocked() bool {
+	return slices.ContainsFunc(p.conns, func(c *connection) bool { return c.state == Connecting })
 }
 
 // growLocked starts the first unused connection, unless one is on its way.

@@ -359,3 +359,122 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// TestPickOther: a call that failed on a connection gets another one, which is
+// opened for it, and the same again only when there is no other.
+func TestPickOther(t *testing.T) {
+	pick := func(t *testing.T, p *pool.Pool, than *pool.Lease) *pool.Lease {
+		t.Helper()
+		lease, err := p.PickOther(t.Context(), than)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease.Release()
+		return lease
+	}
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		p := u.pool(t, 2)
+		first := pick(t, p, nil)
+		if again := pick(t, p, nil); again.Connection() != first.Connection() || u.dialed.Load() != 1 {
+			t.Errorf("without anything to avoid the call went to connection %d of %d", again.Connection(), u.dialed.Load())
+		}
+		other := pick(t, p, first)
+		if other.Connection() == first.Connection() || u.dialed.Load() != 2 {
+			t.Errorf("the call went to connection %d again", other.Connection())
+		}
+		if third := pick(t, p, other); third.Connection() != first.Connection() {
+			t.Errorf("the call went to connection %d, want the first", third.Connection())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := newUpstream(t, echo).pool(t, 1)
+		first := pick(t, p, nil)
+		if start, again := time.Now(), pick(t, p, first); again.Connection() != first.Connection() || time.Since(start) != 0 {
+			t.Errorf("there is no other, and the call got connection %d after %v", again.Connection(), time.Since(start))
+		}
+	})
+}
+
+// TestPickOtherTakesTheSameForWantOfAnother: an attempt to connect that fails, or
+// does not end, costs a wait and no call.
+func TestPickOtherTakesTheSameForWantOfAnother(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"fails": 100 * time.Millisecond, "hangs": 2 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := newUpstream(t, echo)
+				p := newPool(t, pool.Endpoint{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
+					if u.dialed.Load() == 0 {
+						return u.dial(ctx)
+					}
+					if name == "hangs" {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					time.Sleep(wait)
+					return nil, syscall.ECONNREFUSED
+				}}, 2)
+				first, err := p.Pick(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				first.Release()
+				start := time.Now()
+				again, err := p.PickOther(t.Context(), first)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer again.Release()
+				if took := time.Since(start); again.Connection() != first.Connection() || took != wait {
+					t.Errorf("connection %d after %v, want %d after %v", again.Connection(), took, first.Connection(), wait)
+				}
+			})
+		})
+	}
+}
+
+// TestRecoveryIsTold: once for each time that there had been no connection, and by
+// nobody who holds a lock.
+func TestRecoveryIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, echo)
+		var down atomic.Bool
+		p := newPool(t, pool.Endpoint{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
+			if down.Load() {
+				return nil, syscall.ECONNREFUSED
+			}
+			return u.dial(ctx)
+		}}, 2)
+		synctest.Wait()
+		var told atomic.Int64
+		p.OnRecovered(func() {
+			told.Add(1)
+			p.State()
+		})
+		first, err := p.Pick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Release()
+		other, err := p.PickOther(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.Release()
+		if n := told.Load(); n != 0 {
+			t.Errorf("a second connection was taken for a recovery, %d times", n)
+		}
+		down.Store(true)
+		u.server.Stop()
+		time.Sleep(time.Minute)
+		u.start()
+		if n := told.Load(); n != 0 {
+			t.Errorf("%d recoveries while nothing could be reached", n)
+		}
+		down.Store(false)
+		time.Sleep(time.Minute)
+		if n := told.Load(); n != 1 {
+			t.Errorf("%d recoveries of 1", n)
+		}
+	})
+}

@@ -49,7 +49,7 @@ func (p *Pool) State() State {
 		Address:            p.endpoint.Address,
 		TLS:                p.endpoint.TLS != nil,
 		Size:               len(p.conns),
-		CallsPerConnection: callsPerConnection,
+		CallsPerConnection: CallsPerConnection,
 		LastFailure:        p.failure,
 		FailedAt:           p.failedAt,
 	}

@@ -118,7 +118,7 @@ func (t *transport) front(req *Request) [4]hpack.HeaderField {
 // open begins a call.
 func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
 	front := t.front(req)
-	s, err := t.conn.Open(front[:], withTimeout(ctx, req.Header), false)
+	s, err := t.conn.Open(front[:], withTimeout(req), false)
 	if err != nil {
 		return nil, lost(ctx, t.address, err)
 	}
@@ -128,13 +128,13 @@ func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
 
 // withTimeout says in grpc-timeout what is left of the caller's deadline. A value
 // that was malformed set no deadline, and passes as it is.
-func withTimeout(ctx context.Context, fields h2.Fields) h2.Fields {
-	deadline, ok := ctx.Deadline()
-	if !ok {
+func withTimeout(req *Request) h2.Fields {
+	fields := req.Header
+	if req.Deadline.IsZero() {
 		return fields
 	}
 	// It is never the same twice, so it is kept out of the table of compression.
-	left := hpack.HeaderField{Name: "grpc-timeout", Value: h2.EncodeTimeout(time.Until(deadline)), Sensitive: true}
+	left := hpack.HeaderField{Name: "grpc-timeout", Value: h2.EncodeTimeout(time.Until(req.Deadline)), Sensitive: true}
 	out := make(h2.Fields, 0, len(fields)+1)
 	said := false
 	for _, f := range fields {
@@ -155,7 +155,7 @@ func withTimeout(ctx context.Context, fields h2.Fields) h2.Fields {
 // of ctx's end; everything that the upstream said is a Response.
 func (t *transport) unary(ctx context.Context, req *Request) (Response, error) {
 	front := t.front(req)
-	s, answer, err := t.conn.Call(ctx, front[:], withTimeout(ctx, req.Header), req.Body, maxStoredAnswer)
+	s, answer, err := t.conn.Call(ctx, front[:], withTimeout(req), req.Body, maxStoredAnswer)
 	if err != nil {
 		return Response{}, lost(ctx, t.address, err)
 	}

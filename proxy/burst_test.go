@@ -77,7 +77,15 @@ func sidecar(t *testing.T, upstream string, size int) (*proxy.Server, *pool.Pool
 	log := slog.New(slog.DiscardHandler)
 	connections := pool.New(pool.Config{Endpoint: pool.Endpoint{Address: upstream}, Size: size, Logger: log})
 	t.Cleanup(connections.Close)
-	server := proxy.New(proxy.Config{Pool: connections, Logger: log})
+	policy := standard()
+	policy.Admission.Limit = 2000 // what the queue does is tested elsewhere
+	server := proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: log})
+	return server, connections, front(t, server)
+}
+
+// front has a Server listen until the test ends, and returns where.
+func front(t *testing.T, server *proxy.Server) string {
+	t.Helper()
 	lis := listen(t)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(lis) }()
@@ -91,7 +99,7 @@ func sidecar(t *testing.T, upstream string, size int) (*proxy.Server, *pool.Pool
 			t.Error(err)
 		}
 	})
-	return server, connections, lis.Addr().String()
+	return lis.Addr().String()
 }
 
 func dial(t *testing.T, address string) *grpc.ClientConn {

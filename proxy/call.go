@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/resilience"
 )
 
 // Call is the record of one call on its way through the layers. It travels as
@@ -43,14 +45,34 @@ type Call struct {
 	// Reason says why the sidecar itself failed the call; "" when it did not,
 	// also when the upstream did.
 	Reason Reason
-	// Response is the upstream's answer to a unary call, once there is one.
+	// Response is the upstream's answer to a unary call, once there is one. That of
+	// an attempt that failed stays until the next one is certain.
 	Response pool.Response
+	// Attempts is how many were begun.
+	Attempts int
+	// NotRetried says why the last attempt, which failed, was the last; "" after one
+	// that did not, and for calls that got no further than to be refused.
+	NotRetried resilience.NotRetried
 
+	// ctx is the context of the call, or of what is left of it.
+	ctx *callContext
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
 	// timeout is the caller's, from Started on, if it is timed.
 	timeout time.Duration
 	timed   bool
+	attempt
+	tries resilience.Tries
+	// elsewhere asks for another connection than that of lease.
+	elsewhere bool
+	// repeatable says that the request is kept, so that it can be sent again.
+	repeatable bool
+	// retrying says that a retry of the budget is taken for the call.
+	retrying bool
+	// admitted says that the call holds a place among those in flight.
+	admitted bool
+	// advice goes with an error of ours: fields that say when to come again.
+	advice h2.Fields
 	// refused is why the call goes no further than to be counted: it did not
 	// arrive whole, or is too much.
 	refused error
@@ -105,31 +127,73 @@ func newCall(caller *h2.Stream) *Call {
 
 // release ends the record's use.
 func (c *Call) release() {
+	c.ctx.stop()
 	c.Response.Close()
 	c.Body.Free()
 	*c = Call{}
 	calls.Put(c)
 }
 
-// context returns the context that ends with the call's deadline, its caller, or
-// the sidecar.
-func (c *Call) context() (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	c.caller.OnEnd(cancel)
-	if !c.timed {
-		return ctx, cancel
+// begin makes the context of the call, or of what is left of it.
+func (c *Call) begin(deadline time.Time, late error) {
+	c.ctx = newCallContext(deadline, late)
+	c.caller.OnEnd(c.ctx.cancel)
+}
+
+// left is the time until the call's deadline.
+func (c *Call) left(now time.Time) time.Duration {
+	if c.ctx.deadline.IsZero() {
+		return resilience.NoDeadline
 	}
-	ctx, stop := context.WithDeadline(ctx, c.Started.Add(c.timeout))
-	return ctx, func(cause error) { stop(); cancel(cause) }
+	return c.ctx.deadline.Sub(now)
+}
+
+// endTry ends the time that the attempt has for itself. When that was over the
+// attempt was cut, and the call goes on with a new context and a retry taken for it.
+func (c *Call) endTry() (cut bool) {
+	if c.try == 0 || !c.ctx.endTry() {
+		return false
+	}
+	c.retrying = true
+	c.ctx.stop()
+	c.begin(c.ctx.deadline, c.ctx.late)
+	return true
 }
 
 // request returns what is sent upstream.
 func (c *Call) request() *pool.Request {
-	return &pool.Request{
+	r := &pool.Request{
 		Method:    c.FullMethod,
 		Verb:      c.Verb,
 		Authority: c.Authority,
 		Header:    c.Header,
 		Body:      c.Body,
 	}
+	// A deadline of ours is not told: the upstream hears when the call is over, as
+	// from any caller who set none and stops to wait.
+	if c.timed {
+		r.Deadline = c.Started.Add(c.timeout)
+	}
+	if n := c.tries.Retries(); n > 0 {
+		r.Header = repeated(c.Header, n)
+	}
+	return r
+}
+
+// repeated returns the header of an attempt before which there were others that
+// the upstream may have seen. A caller who repeats the call too has said how often
+// he did; the upstream is told the sum, for that is what it may have seen.
+func repeated(header h2.Fields, retries int) h2.Fields {
+	const name = "grpc-previous-rpc-attempts"
+	const most = 1 << 20 // a value that is no attempt at nonsense
+	if before, err := strconv.ParseUint(header.Get(name), 10, 32); err == nil && before < most {
+		retries += int(before)
+	}
+	out := make(h2.Fields, 0, len(header)+1)
+	for _, f := range header {
+		if f.Name != name {
+			out = append(out, f)
+		}
+	}
+	return append(out, h2.Field(name, strconv.Itoa(retries)))
 }

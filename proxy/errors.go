@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -11,6 +12,7 @@ import (
 
 	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
+	"qdrant-sidecar/resilience"
 )
 
 // Reason says why the sidecar, and not Qdrant, failed a call. It is the reason
@@ -21,7 +23,10 @@ type Reason string
 const (
 	NoHealthyUpstream Reason = "NO_HEALTHY_UPSTREAM" // nothing to send the call to; not sent
 	UpstreamLost      Reason = "UPSTREAM_LOST"       // sent, and the connection or stream was lost
-	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"   // the caller's deadline passed
+	UpstreamTimeout   Reason = "UPSTREAM_TIMEOUT"    // sent, and no answer in the time of one attempt
+	CircuitOpen       Reason = "CIRCUIT_OPEN"        // the method failed too often; not sent
+	Overloaded        Reason = "OVERLOADED"          // more calls than there are places; not sent
+	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"   // the call's deadline passed
 	Cancelled         Reason = "CANCELLED"           // the caller went away
 	ShuttingDown      Reason = "SHUTTING_DOWN"       // the sidecar is ending
 	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than the limits allow; not sent
@@ -37,37 +42,67 @@ type verdict struct {
 	code    codes.Code
 	reason  Reason
 	message string
+	// advice are fields that say when to come again; nil for none.
+	advice h2.Fields
 }
 
 // judge is the one table from cause to status. A cause that is not in it is a
 // bug worth a log line, but the caller still gets an answer.
 func judge(cause error) verdict {
 	if connect, ok := errors.AsType[*pool.ConnectError](cause); ok {
-		return verdict{codes.Unavailable, NoHealthyUpstream, connect.Error()}
+		return verdict{code: codes.Unavailable, reason: NoHealthyUpstream, message: connect.Error()}
 	}
 	if lost, ok := errors.AsType[*pool.LostError](cause); ok {
 		if !lost.Sent {
-			return verdict{codes.Unavailable, NoHealthyUpstream, lost.Error()}
+			return verdict{code: codes.Unavailable, reason: NoHealthyUpstream, message: lost.Error()}
 		}
 		// The code is the one a direct caller would have seen.
-		return verdict{lost.Code, UpstreamLost, lost.Error()}
+		return verdict{code: lost.Code, reason: UpstreamLost, message: lost.Error()}
+	}
+	if open, ok := errors.AsType[*resilience.OpenError](cause); ok {
+		return verdict{codes.Unavailable, CircuitOpen, open.Error(), againAfter(open.Remaining)}
+	}
+	if overload, ok := errors.AsType[*resilience.OverloadError](cause); ok {
+		// Not UNAVAILABLE, on which SDKs dial anew and repeat at once.
+		return verdict{codes.ResourceExhausted, Overloaded, overload.Error() + overloadHint, overloadAdvice()}
 	}
 	switch {
+	case errors.Is(cause, resilience.ErrExpired):
+		return verdict{code: codes.DeadlineExceeded, reason: DeadlineExceeded, message: "the call's deadline had passed when it arrived; nothing was sent"}
+	case errors.Is(cause, errTryTimeout):
+		return verdict{code: codes.DeadlineExceeded, reason: UpstreamTimeout, message: "Qdrant did not answer in the time of one attempt (--try-timeout), and there was no other"}
 	case errors.Is(cause, context.DeadlineExceeded):
-		return verdict{codes.DeadlineExceeded, DeadlineExceeded, "the call's deadline passed before Qdrant answered"}
+		return verdict{code: codes.DeadlineExceeded, reason: DeadlineExceeded, message: lateMessage(cause)}
 	case errors.Is(cause, context.Canceled):
-		return verdict{codes.Canceled, Cancelled, "the caller cancelled the call"}
+		return verdict{code: codes.Canceled, reason: Cancelled, message: "the caller cancelled the call"}
 	case errors.Is(cause, pool.ErrClosed):
-		return verdict{codes.Unavailable, ShuttingDown, "the sidecar is shutting down"}
+		return verdict{code: codes.Unavailable, reason: ShuttingDown, message: "the sidecar is shutting down"}
 	case errors.Is(cause, errHeaderTooLarge):
 		// Qdrant answers HTTP status 431, for which gRPC has no code. This is the
 		// one that its servers use for what is over a limit.
-		return verdict{codes.ResourceExhausted, HeaderTooLarge, cause.Error()}
+		return verdict{code: codes.ResourceExhausted, reason: HeaderTooLarge, message: cause.Error()}
 	case errors.Is(cause, errPanic):
-		return verdict{codes.Internal, Panic, "the sidecar failed on this call; its log has the details"}
+		return verdict{code: codes.Internal, reason: Panic, message: "the sidecar failed on this call; its log has the details"}
 	default:
-		return verdict{codes.Internal, Unexpected, fmt.Sprintf("unexpected: %v", cause)}
+		return verdict{code: codes.Internal, reason: Unexpected, message: fmt.Sprintf("unexpected: %v", cause)}
 	}
+}
+
+// overloadHint says what to do about too many calls.
+const overloadHint = " (send fewer at once, or see --max-concurrent-calls, --max-queued-calls and --queue-timeout)"
+
+// overloadAdvice has SDKs come again after a second, the least that retry-after can
+// say.
+func overloadAdvice() h2.Fields {
+	return append(againAfter(time.Second), h2.Field(retryAfterField, "1"))
+}
+
+// lateMessage says whose deadline it was that passed.
+func lateMessage(cause error) string {
+	if own, ok := errors.AsType[*deadlineError](cause); ok {
+		return own.Error()
+	}
+	return "the call's deadline passed before Qdrant answered"
 }
 
 var errHeaderTooLarge = errors.New("the call's metadata is too large")

@@ -32,6 +32,9 @@ func forwardUnary(ctx context.Context, req any) (any, error) {
 // passOn sends an answer whose end has not come yet.
 func (c *Call) passOn(ctx context.Context, rest *pool.Stream) error {
 	defer c.Response.Close()
+	if c.endTry() {
+		return errTryTimeout
+	}
 	c.answering = true
 	err := c.caller.WriteHeader(nil, c.Response.Header, false)
 	if err == nil {
@@ -57,8 +60,9 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	// here would wait for a request that the caller need not finish.
 	c.sending = true
 	c.caller.Share()
-	c.Body.Ref() // for as long as the goroutine sends it
-	go copyRequest(ctx, c.caller, c.Body, up)
+	body := c.Body
+	c.Body = nil // the goroutine frees it once it is sent
+	go copyRequest(ctx, c.caller, body, up)
 	header, trailersOnly, err := up.Header()
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func (f failureLog) leave(ctx context.Context, c *Call, err error) error {
 	}
 	attrs := []slog.Attr{
 		slog.String("method", clip(c.FullMethod)),
-		slog.String("code", codeOf(err)),
+		slog.String("code", codeName(codeNumber(err))),
 		slog.Float64("seconds", time.Since(c.Started).Seconds()),
 		slog.String("peer", peerName(c.Peer)),
 	}
@@ -72,6 +72,12 @@ func (f failureLog) leave(ctx context.Context, c *Call, err error) error {
 	}
 	if c.lease != nil {
 		attrs = append(attrs, slog.String("upstream", c.lease.Address()), slog.Int("connection", c.lease.Connection()))
+	}
+	if c.Attempts > 1 {
+		attrs = append(attrs, slog.Int("attempts", c.Attempts))
+	}
+	if c.NotRetried != "" {
+		attrs = append(attrs, slog.String("not_retried", string(c.NotRetried)))
 	}
 	if omitted := limit.omitted.Swap(0); omitted > 0 {
 		attrs = append(attrs, slog.Int64("lines_omitted", omitted))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -12,8 +13,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/resilience"
 )
 
 // metrics are all that the sidecar counts. Labels come from closed sets: known
@@ -25,6 +28,12 @@ type metrics struct {
 	started  *prometheus.CounterVec
 	handled  *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+
+	attempts     *prometheus.CounterVec
+	retries      *prometheus.CounterVec
+	notRetried   *prometheus.CounterVec
+	transitions  *prometheus.CounterVec
+	queueSeconds prometheus.Histogram
 	// methods holds what is bound to a method, by its Index.
 	methods []methodMetrics
 }
@@ -40,8 +49,11 @@ type methodMetrics struct {
 
 type boundMetrics struct {
 	started prometheus.Counter
-	handled *prometheus.CounterVec // lacks the code
 	seconds prometheus.Observer
+	// By code, those that gRPC does not define last; and by cause. Each is bound
+	// when it is first needed.
+	handled  [maxCode + 2]atomic.Pointer[prometheus.Counter]
+	attempts [resilience.Unclear + 1]atomic.Pointer[prometheus.Counter]
 }
 
 // buckets reach from a search in memory to a snapshot, in seconds.
@@ -49,7 +61,7 @@ var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 
 // newMetrics registers everything in a registry of its own. The grpc_server_*
 // names and labels are those of go-grpc-middleware, whose dashboards many have.
-func newMetrics(version string, p *pool.Pool) *metrics {
+func newMetrics(version string, store *h2.Store) *metrics {
 	byMethod := []string{"grpc_type", "grpc_service", "grpc_method"}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -70,6 +82,27 @@ func newMetrics(version string, p *pool.Pool) *metrics {
 			Name: "qdrant_sidecar_failures_total",
 			Help: "Calls that the sidecar itself failed, by reason. What Qdrant answered is not in it.",
 		}, []string{"reason"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "qdrant_sidecar_attempts_total",
+			Help: "Attempts of calls, by what each came to.",
+		}, []string{"grpc_service", "grpc_method", "outcome"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "qdrant_retry_total",
+			Help: "Calls that were repeated, by whether they succeeded in the end.",
+		}, []string{"operation", "success"}),
+		notRetried: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "qdrant_sidecar_not_retried_total",
+			Help: "Calls that failed, by why they were not repeated, or not once more.",
+		}, []string{"reason"}),
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "qdrant_sidecar_breaker_transitions_total",
+			Help: "Changes of breakers, by the state they changed to.",
+		}, []string{"to"}),
+		queueSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "qdrant_sidecar_queue_seconds",
+			Help:    "Time that calls waited for a place among those in flight. Those that did not wait are not in it.",
+			Buckets: buckets,
+		}),
 	}
 	for known := range method.All() {
 		shape := "unary"
@@ -79,11 +112,16 @@ func newMetrics(version string, p *pool.Pool) *metrics {
 		m.methods = append(m.methods, methodMetrics{service: known.Service, name: known.Name, shape: shape})
 	}
 	m.registry.MustRegister(
-		m.started, m.handled, m.seconds, m.failures, poolCollector{p},
+		m.started, m.handled, m.seconds, m.failures,
+		m.attempts, m.retries, m.notRetried, m.transitions, m.queueSeconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "qdrant_sidecar_calls_in_flight",
 			Help: "Calls that are under way.",
 		}, func() float64 { return float64(m.inFlight.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "qdrant_sidecar_stored_request_bytes",
+			Help: "Bytes of requests that are stored, so that they can be sent again. Beyond 64 MiB they are passed on as they come.",
+		}, func() float64 { return float64(store.Used()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "qdrant_sidecar_build_info",
 			Help:        "Always 1; what was built is in the labels.",
@@ -107,9 +145,6 @@ func (m *metrics) of(known *method.Method) *boundMetrics {
 	// Two first calls at once bind the same series twice: no harm.
 	bound := &boundMetrics{
 		started: m.started.WithLabelValues(labels...),
-		handled: m.handled.MustCurryWith(prometheus.Labels{
-			"grpc_type": slot.shape, "grpc_service": slot.service, "grpc_method": slot.name,
-		}),
 		seconds: m.seconds.WithLabelValues(labels...),
 	}
 	slot.bound.Store(bound)
@@ -128,23 +163,56 @@ func (m *metrics) end(_ context.Context, c *Call, err error) error {
 	m.inFlight.Add(-1)
 	bound := m.of(c.Method)
 	bound.seconds.Observe(time.Since(c.Started).Seconds())
-	bound.handled.WithLabelValues(codeOf(err)).Inc()
+	code := min(codeNumber(err), maxCode+1)
+	counter := bound.handled[code].Load()
+	if counter == nil {
+		slot := &m.methods[c.Method.Index]
+		counter = bind(&bound.handled[code], m.handled, slot.shape, slot.service, slot.name, codeName(code))
+	}
+	(*counter).Inc()
 	if c.Reason != "" {
 		m.failures.WithLabelValues(string(c.Reason)).Inc()
 	}
 	return err
 }
 
+// attempted counts an attempt.
+func (m *metrics) attempted(of *method.Method, cause resilience.Cause) {
+	slot := &m.of(of).attempts[cause]
+	counter := slot.Load()
+	if counter == nil {
+		counter = bind(slot, m.attempts, of.Service, of.Name, cause.String())
+	}
+	(*counter).Inc()
+}
+
+// bind keeps a counter for the next time. Two that do so at once keep the same.
+func bind(slot *atomic.Pointer[prometheus.Counter], of *prometheus.CounterVec, labels ...string) *prometheus.Counter {
+	counter := new(of.WithLabelValues(labels...))
+	slot.Store(counter)
+	return counter
+}
+
+// repeated counts a call that was repeated, under the origin's name and labels.
+func (m *metrics) repeated(of *method.Method, success bool) {
+	m.retries.WithLabelValues(label(of), strconv.FormatBool(success)).Inc()
+}
+
 // maxCode is the highest code that gRPC defines.
 const maxCode = codes.Unauthenticated
 
-// codeOf names the code that the caller gets for err. Codes beyond gRPC's
-// seventeen share one name: an upstream must not be able to make labels.
-func codeOf(err error) string {
+// codeNumber is the code that the caller gets for err.
+func codeNumber(err error) codes.Code {
 	if errors.Is(err, errPanic) {
-		return judge(err).code.String()
+		return judge(err).code
 	}
-	if code := status.Code(err); code <= maxCode {
+	return status.Code(err)
+}
+
+// codeName names a code. Those beyond gRPC's seventeen share one name: an upstream
+// must not be able to make labels.
+func codeName(code codes.Code) string {
+	if code <= maxCode {
 		return code.String()
 	}
 	return "other"
@@ -186,4 +254,60 @@ func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 	for s, n := range byState {
 		ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, n, state.Address, s.String())
 	}
+}
+
+// guardCollector shows breakers, budget and queue as they are at the time of the
+// scrape.
+type guardCollector struct{ s *Server }
+
+var (
+	breakerOpen = prometheus.NewDesc("qdrant_circuit_breaker_open",
+		"1 while calls of the method are refused because too many have failed; of methods that were called.",
+		[]string{"method", "endpoint"}, nil)
+	queueDepth = prometheus.NewDesc("qdrant_sidecar_queue_depth",
+		"Calls that wait for a place among those in flight.", nil, nil)
+	admitted = prometheus.NewDesc("qdrant_sidecar_admitted_calls",
+		"Calls that have a place among those in flight.", nil, nil)
+	admissionLimit = prometheus.NewDesc("qdrant_sidecar_admission_limit",
+		"Most calls in flight, --max-concurrent-calls; 0 is any number.", nil, nil)
+	retriesInFlight = prometheus.NewDesc("qdrant_sidecar_retries_in_flight",
+		"Retries that are under way or wait for their time.", nil, nil)
+	recentRetries = prometheus.NewDesc("qdrant_sidecar_recent_retries",
+		"Retries of the last 10 s: the budget is a fifth of the recent calls, or 20.", nil, nil)
+	recentCalls = prometheus.NewDesc("qdrant_sidecar_recent_calls",
+		"Calls of the last 10 s, by which the retries are bounded.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (guardCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		breakerOpen, queueDepth, admitted, admissionLimit, retriesInFlight, recentRetries, recentCalls,
+	} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c guardCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	for i, breaker := range c.s.breakers.Status() {
+		if c.s.metrics.methods[i].bound.Load() == nil {
+			continue
+		}
+		open := 0
+		if breaker.State == resilience.Open {
+			open = 1
+		}
+		gauge(breakerOpen, open, breaker.Method, c.s.endpoint)
+	}
+	queue := c.s.admission.State()
+	gauge(queueDepth, queue.Waiting)
+	gauge(admitted, queue.InFlight)
+	gauge(admissionLimit, queue.Limit)
+	budget := c.s.budget.State(time.Now())
+	gauge(retriesInFlight, budget.Retrying)
+	gauge(recentRetries, budget.RecentRetries)
+	gauge(recentCalls, budget.RecentCalls)
 }

@@ -31,6 +31,10 @@ import (
 // sent again. A larger one is passed on as it comes, and sent once.
 const maxStoredRequest = 4 << 20
 
+// maxStoredRequests is how much of all requests is stored. When it is full, they
+// are passed on like those that are too large.
+const maxStoredRequests = 64 << 20
+
 // Config is what a Server is made of.
 type Config struct {
 	// Pool lends connections to the upstream. It outlives the Server.
@@ -40,6 +44,9 @@ type Config struct {
 	Limits h2.Limits
 	// APIKey is sent with calls whose callers sent no credentials; "" for none.
 	APIKey string
+	// Resilience is what to do about failures; nil makes the Server a plain
+	// forwarder, which only sends what was certainly never sent another way.
+	Resilience *Resilience
 	// Version is reported in a metric.
 	Version string
 	Logger  *slog.Logger
@@ -48,6 +55,7 @@ type Config struct {
 // Server takes calls and forwards them. Its methods may be called concurrently.
 type Server struct {
 	pool     *pool.Pool
+	endpoint string // the upstream's name
 	apiKey   string
 	tooLarge error // for calls whose metadata exceeds the limits
 	log      *slog.Logger
@@ -58,6 +66,9 @@ type Server struct {
 	unary    []grpc.UnaryHandler  // by method.Index
 	stream   []grpc.StreamHandler // likewise
 	draining atomic.Bool
+	// collections are the names of those that calls were for.
+	collections method.Names
+	guard
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -65,9 +76,15 @@ type Server struct {
 
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
-	s := &Server{pool: cfg.Pool, apiKey: cfg.APIKey, log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{})}
+	s := &Server{
+		pool: cfg.Pool, endpoint: cfg.Pool.State().Address, apiKey: cfg.APIKey,
+		log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{}),
+	}
+	cfg.Limits.Store = h2.NewStore(maxStoredRequests)
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
-	s.metrics = newMetrics(cfg.Version, cfg.Pool)
+	s.metrics = newMetrics(cfg.Version, cfg.Limits.Store)
+	s.metrics.registry.MustRegister(poolCollector{cfg.Pool})
+	s.protect(cfg.Resilience)
 	// Chains for each known method, composed once. Unknown ones share Other's.
 	stack := s.stack()
 	for m := range method.All() {
@@ -98,8 +115,9 @@ func stored(header h2.Fields) int {
 func (s *Server) handle(caller *h2.Stream) {
 	c := newCall(caller)
 	defer c.release()
-	ctx, cancel := c.context()
-	defer cancel(nil)
+	// Outside of the layers, because the rest of the request is read before them,
+	// which may have to wait.
+	c.begin(s.deadline(c))
 	// The stack recovers from what happens in it. This is for what is around it.
 	defer s.rescue(c)
 	unary := c.Method != method.Other
@@ -108,16 +126,16 @@ func (s *Server) handle(caller *h2.Stream) {
 	case caller.TooLarge():
 		c.refused = s.tooLarge
 	case unary:
-		if c.Body, unary, err = caller.ReadWhole(ctx, maxStoredRequest); err != nil {
-			c.refused = gone(ctx, err)
+		if c.Body, unary, err = caller.ReadWhole(c.ctx, maxStoredRequest); err != nil {
+			c.refused = gone(c.ctx, err)
 		}
 	}
 	if unary {
-		_, err = s.unary[c.Method.Index](ctx, c)
+		_, err = s.unary[c.Method.Index](c.ctx, c)
 	} else {
-		err = s.stream[c.Method.Index](c, callStream{ctx})
+		err = s.stream[c.Method.Index](c, callStream{c.ctx})
 	}
-	s.answer(ctx, c, err)
+	s.answer(c.ctx, c, err)
 }
 
 // rescue keeps a panic from ending the process. The stream is reset.
@@ -135,19 +153,22 @@ func (s *Server) answer(ctx context.Context, c *Call, err error) {
 		// The answer went out as it came.
 	case c.Reason == "" && r.Received():
 		// Whether it is OK or not, it is the upstream's word.
+		if c.NotRetried.GaveUp() {
+			c.giveUp()
+		}
 		if r.TrailersOnly {
 			_ = c.caller.WriteHeader(nil, r.Header, true)
 		} else {
 			_ = c.caller.Respond(ctx, r.Header, r.Body, r.Trailer)
 		}
 	default:
-		_ = c.caller.WriteHeader(nil, ownAnswer(err, c.answering), true)
+		_ = c.caller.WriteHeader(nil, ownAnswer(err, c.advice, c.answering), true)
 	}
 }
 
-// ownAnswer is the header block that tells the caller an error of ours: the
-// whole answer, or the end of one that had begun.
-func ownAnswer(err error, begun bool) h2.Fields {
+// ownAnswer is the header block that tells the caller an error of ours, and when
+// to come again: the whole answer, or the end of one that had begun.
+func ownAnswer(err error, advice h2.Fields, begun bool) h2.Fields {
 	st := status.Convert(err)
 	fields := h2.Fields{
 		{Name: "grpc-status", Value: strconv.Itoa(int(st.Code()))},
@@ -156,6 +177,7 @@ func ownAnswer(err error, begun bool) h2.Fields {
 	if details, err := proto.Marshal(st.Proto()); err == nil && len(st.Proto().GetDetails()) > 0 {
 		fields = append(fields, h2.Field("grpc-status-details-bin", base64.RawStdEncoding.EncodeToString(details)))
 	}
+	fields = append(fields, advice...)
 	if begun {
 		return fields
 	}

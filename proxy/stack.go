@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"golang.org/x/net/http2/hpack"
@@ -13,12 +14,37 @@ import (
 // stack is the order of the layers, outermost first, and the only place that
 // knows it. Inside the last one is the attempt itself: forward.go.
 func (s *Server) stack() []interceptors {
+	stack := append(s.outside(),
+		// Before any work: what did not arrive whole must not be passed on, least
+		// of all with a key of ours in place of one that was cut off.
+		layer{enter: refuse}.interceptors(),
+		// Once a call and not once an attempt: every attempt has the same header.
+		layer{enter: s.addAPIKey}.interceptors(),
+	)
+	if !s.resilient {
+		return append(stack, s.attempts()...)
+	}
+	stack = append(stack,
+		// What nobody waits for any more takes no place and no attempt from others.
+		layer{enter: checkDeadline}.interceptors(),
+	)
+	return append(stack, s.attempts(
+		// Inside of retry, because a place is held for an attempt, and not while
+		// waiting to make the next one.
+		layer{enter: s.admit, leave: s.dismiss}.interceptors(),
+		// After the wait for a place, for only then is its permit about to be used.
+		layer{enter: s.askBreaker, leave: s.tellBreaker}.interceptors(),
+	)...)
+}
+
+// outside are the layers around all that may fail a call.
+func (s *Server) outside() []interceptors {
 	return []interceptors{
 		// A panic in a layer is one failed call and not a dead sidecar; so no
 		// layer is outside of this.
 		s.recover(),
 		// Everything below may ask what the call is for.
-		layer{enter: identify}.interceptors(),
+		layer{enter: s.identify}.interceptors(),
 		// What the caller sees is counted and logged once a call; so this is
 		// outside of all that answers on its own.
 		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
@@ -26,15 +52,26 @@ func (s *Server) stack() []interceptors {
 		// The one place where a cause becomes a status: the layers above see
 		// what the caller sees, the layers below see causes.
 		layer{enter: noCheck, leave: s.explain}.interceptors(),
-		// Before any work: what did not arrive whole must not be passed on, least
-		// of all with a key of ours in place of one that was cut off.
-		layer{enter: refuse}.interceptors(),
-		// Once a call and not once an attempt: every attempt has the same header.
-		layer{enter: s.addAPIKey}.interceptors(),
-		// A connection is held for an attempt and no longer. What was never sent
-		// gets another one.
-		{s.pickUnary, s.pickStream},
 	}
+}
+
+// attempts are the layers around what may be done more than once, with guards
+// between the one that repeats and what it repeats.
+func (s *Server) attempts(guards ...interceptors) []interceptors {
+	return slices.Concat(
+		// The one place that makes attempts anew: what was certainly never sent, for
+		// everybody and without any policy, and what the policy allows besides. It
+		// holds neither place nor connection while it waits.
+		[]interceptors{{s.retryUnary, s.retryStream}},
+		guards,
+		[]interceptors{
+			// What a guard has refused is no attempt, so it is not counted as one.
+			// Inside of the breaker, which asks on its way out what this one found.
+			layer{enter: s.beginAttempt, leave: s.endAttempt}.interceptors(),
+			// A connection is held for an attempt and no longer.
+			{s.pickUnary, s.pickStream},
+		},
+	)
 }
 
 // noCheck lets every call in.
@@ -48,8 +85,8 @@ func (s *Server) recover() interceptors {
 	return interceptors{recovery.UnaryServerInterceptor(handler), recovery.StreamServerInterceptor(handler)}
 }
 
-func identify(_ context.Context, c *Call) error {
-	c.Collection = c.Method.CollectionOf(c.Body)
+func (s *Server) identify(_ context.Context, c *Call) error {
+	c.Collection = c.Method.CollectionOf(c.Body, &s.collections)
 	return nil
 }
 
@@ -61,6 +98,10 @@ func (s *Server) explain(_ context.Context, c *Call, err error) error {
 	}
 	v := judge(err)
 	c.Reason = v.reason
+	c.advice = v.advice
+	if c.NotRetried.GaveUp() {
+		c.advice = notAgain()
+	}
 	if v.reason == Unexpected {
 		s.log.Error("a call failed for a reason that has no status", "method", c.FullMethod, "error", err)
 	}

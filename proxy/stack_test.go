@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -22,6 +23,7 @@ import (
 	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/resilience"
 )
 
 // newServer returns a Server whose upstream refuses, and its log.
@@ -44,8 +46,7 @@ func newServer(t *testing.T) (*Server, *bytes.Buffer) {
 // outer returns the stack down to the layer that explains errors, with call in
 // place of the rest.
 func outer(s *Server, call func() error) func(*Call) error {
-	stack := s.stack()
-	chain := chainUnary(stack[:len(stack)-3], &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
+	chain := chainUnary(s.outside(), &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
 		return nil, call()
 	})
 	return func(c *Call) error {
@@ -73,6 +74,20 @@ func TestVerdicts(t *testing.T) {
 		{lost(false, codes.Internal), codes.Unavailable, NoHealthyUpstream, "the call could not be sent to Qdrant at q:1: stream reset"},
 		{lost(true, codes.Internal), codes.Internal, UpstreamLost, "Qdrant at q:1 ended the call without an answer: stream reset"},
 		{lost(true, codes.Unavailable), codes.Unavailable, UpstreamLost, "Qdrant at q:1 ended the call without an answer: stream reset"},
+		{
+			&resilience.OpenError{Endpoint: "q:1", Method: "/qdrant.Points/Query", Remaining: 1500 * time.Microsecond}, codes.Unavailable, CircuitOpen,
+			"/qdrant.Points/Query failed too often at q:1: no call is sent there for 2ms",
+		},
+		{
+			&resilience.OverloadError{Reason: resilience.QueueFull, Ahead: 7}, codes.ResourceExhausted, Overloaded,
+			"too many calls at once: as many wait as may (7) (send fewer at once, or see --max-concurrent-calls, --max-queued-calls and --queue-timeout)",
+		},
+		{resilience.ErrExpired, codes.DeadlineExceeded, DeadlineExceeded, "the call's deadline had passed when it arrived; nothing was sent"},
+		{errTryTimeout, codes.DeadlineExceeded, UpstreamTimeout, "Qdrant did not answer in the time of one attempt (--try-timeout), and there was no other"},
+		{
+			&deadlineError{5 * time.Minute, method.WriteDeadline}, codes.DeadlineExceeded, DeadlineExceeded,
+			"no answer from Qdrant within 5m0s, the time of writes whose callers set none (--write-timeout)",
+		},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, DeadlineExceeded, "the call's deadline passed before Qdrant answered"},
 		{fmt.Errorf("sending: %w", context.Canceled), codes.Canceled, Cancelled, "the caller cancelled the call"},
 		{pool.ErrClosed, codes.Unavailable, ShuttingDown, "the sidecar is shutting down"},
@@ -166,7 +181,8 @@ func own(problems []promlint.Problem) []string {
 
 func TestIdentify(t *testing.T) {
 	c := &Call{FullMethod: "/qdrant.Points/Count", Method: method.Lookup("/qdrant.Points/Count"), Body: mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")}}
-	if err := identify(t.Context(), c); err != nil || c.Collection != "docs" {
+	s, _ := newServer(t)
+	if err := s.identify(t.Context(), c); err != nil || c.Collection != "docs" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

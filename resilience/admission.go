@@ -129,7 +129,7 @@ func (a *Admission) join(ctx context.Context) (*waiter, error) {
 	}
 	now := time.Now()
 	if a.queue.len == 0 {
-		a.pace = pace{last: now}
+		a.pace = pace{last: now, places: a.cfg.Limit}
 	}
 	if err := a.rejectLocked(ctx, now); err != nil {
 		a.waiting.Add(-1)

@@ -379,3 +379,36 @@ func TestAdmissionModel(t *testing.T) {
 		})
 	})
 }
+
+// TestBatchesAreNoSlowPace: calls that began together end together. Who comes when
+// the first of them have ended must not take the time of all for the time of those.
+func TestBatchesAreNoSlowPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 100
+		a := resilience.NewAdmission(resilience.AdmissionConfig{Limit: places, Queue: 2 * places, MaxWait: 3 * time.Second})
+		var calls sync.WaitGroup
+		wait := func(n int) {
+			for range n {
+				calls.Go(func() {
+					if err := a.Acquire(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+		}
+		wait(2 * places)
+		for range 5 { // batches
+			time.Sleep(time.Second)
+			for range places {
+				a.Release()
+				wait(1)
+			}
+		}
+		for a.State().InFlight > 0 {
+			a.Release()
+			synctest.Wait()
+		}
+		calls.Wait()
+	})
+}

@@ -49,15 +49,21 @@ func (q *waiters) remove(w *waiter) {
 	q.len--
 }
 
-// enoughServed is how many must have been served before the pace says anything.
+// enoughServed is how many must have been served at least before the pace says
+// anything.
 const enoughServed = 8
 
 // pace measures how fast a queue moves, from when its first waiter came to when it
 // is empty again. What was measured the last time is worth nothing: it would turn
 // everyone away from an upstream that has become fast since, and as nobody would
 // wait, nothing would ever correct it.
+//
+// Calls that began together end together, so places become free in batches, with
+// long times between and none within. A mean over less than as many as there are
+// places would be that of a part of a batch.
 type pace struct {
 	last     time.Time
+	places   int
 	interval time.Duration
 	samples  int
 }
@@ -67,13 +73,16 @@ func (p *pace) served(now time.Time) {
 	sample := now.Sub(p.last)
 	p.last = now
 	p.samples++
-	// A mean in which the newest weigh most, of an eighth or of their equal share.
-	p.interval += (sample - p.interval) / time.Duration(min(p.samples, enoughServed))
+	// A mean in which the newest weigh most, but no more than their equal share of a
+	// batch.
+	p.interval += (sample - p.interval) / time.Duration(min(p.samples, p.enough()))
 }
+
+func (p *pace) enough() int { return max(enoughServed, p.places) }
 
 // expect returns how long a newcomer would wait behind others, 0 if nobody knows.
 func (p *pace) expect(ahead int) time.Duration {
-	if p.samples < enoughServed {
+	if p.samples < p.enough() {
 		return 0
 	}
 	return p.interval * time.Duration(ahead+1)

@@ -49,7 +49,7 @@ func (s *setting) boolean() bool { return s.value == "" }
 const configFile = "config"
 
 // settings are all of them, in the order of the manual.
-var settings = slices.Concat(generalSettings, limitSettings)
+var settings = slices.Concat(generalSettings, policySettings, limitSettings)
 
 var generalSettings = []*setting{
 	{
@@ -210,6 +210,7 @@ type config struct {
 	serverName        string
 	skipVerify        bool
 	logLevel          slog.Level
+	policy            policy
 	limits            h2.Limits // as configured; wrong ones are 0
 
 	// fileBroken says that the file had problems, so that settings may be missing

@@ -73,7 +73,7 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 	connections := pool.New(pool.Config{Endpoint: endpoint, Size: c.poolSize, Logger: log})
 	s.onStop(connections.Close)
 	s.proxy = proxy.New(proxy.Config{
-		Pool: connections, Limits: c.limits, APIKey: c.apiKey, Version: version, Logger: log,
+		Pool: connections, Limits: c.limits, APIKey: c.apiKey, Resilience: c.resilience(), Version: version, Logger: log,
 	})
 	s.serveMetrics()
 	s.serveAdmin(connections)

@@ -12,7 +12,8 @@ import (
 // every decoder the last occurrence of the field wins. A malformed message has no
 // collection, and neither has a compressed one; saying so to the caller is the
 // upstream's business. Of a message that is longer than body, what is there counts.
-func (m *Method) CollectionOf(body mem.BufferSlice) string {
+// Names that are in seen, which may be nil, cost no allocation.
+func (m *Method) CollectionOf(body mem.BufferSlice, seen *Names) string {
 	if !m.Collection {
 		return ""
 	}
@@ -20,7 +21,7 @@ func (m *Method) CollectionOf(body mem.BufferSlice) string {
 	if !ok {
 		return ""
 	}
-	return s.firstString(missing > 0)
+	return seen.name(s.firstString(missing > 0))
 }
 
 // maxName is the longest name that Qdrant gives a collection, in bytes. A longer
@@ -28,8 +29,8 @@ func (m *Method) CollectionOf(body mem.BufferSlice) string {
 const maxName = 255
 
 // firstString returns the value of string field 1 of a message, or of as much of
-// it as there is when it is cut off.
-func (s *scanner) firstString(cutOff bool) string {
+// it as there is when it is cut off. It stays valid as [scanner.bytes] says.
+func (s *scanner) firstString(cutOff bool) []byte {
 	var name []byte
 	for !s.atEnd() {
 		field, kind := s.tag()
@@ -44,11 +45,11 @@ func (s *scanner) firstString(cutOff bool) string {
 			if cutOff && s.atEnd() {
 				break
 			}
-			return ""
+			return nil
 		}
 	}
 	if len(name) > maxName || !utf8.Valid(name) {
-		return ""
+		return nil
 	}
-	return string(name)
+	return name
 }

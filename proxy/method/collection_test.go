@@ -3,8 +3,10 @@ package method_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/qdrant/go-client/qdrant"
@@ -59,7 +61,7 @@ func TestCollectionOf(t *testing.T) {
 	} {
 		t.Run(test.about, func(t *testing.T) {
 			for _, size := range []int{1, 2, 7, 4096} {
-				if got := exists.CollectionOf(cut(test.msg, size)); got != test.want {
+				if got := exists.CollectionOf(cut(test.msg, size), nil); got != test.want {
 					t.Errorf("in buffers of %d bytes: %q, want %q", size, got, test.want)
 				}
 			}
@@ -72,18 +74,18 @@ func TestCollectionOf(t *testing.T) {
 		"half a name":   whole[:8],
 		"compressed":    append([]byte{1}, whole[1:]...),
 	} {
-		if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(body)}); got != "" {
+		if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(body)}, nil); got != "" {
 			t.Errorf("%s has the collection %q", about, got)
 		}
 	}
 	long := cut(slices.Concat(name("docs"), vector), 4096)[0].ReadOnlyData()
-	if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(long[:100])}); got != "docs" {
+	if got := exists.CollectionOf(mem.BufferSlice{mem.SliceBuffer(long[:100])}, nil); got != "docs" {
 		t.Errorf("the start of a message has the collection %q", got)
 	}
-	if got := exists.CollectionOf(append(cut(name("first"), 3), cut(name("second"), 3)...)); got != "first" {
+	if got := exists.CollectionOf(append(cut(name("first"), 3), cut(name("second"), 3)...), nil); got != "first" {
 		t.Errorf("of two messages the collection is %q, want that of the first", got)
 	}
-	if got := method.Lookup("/qdrant.Snapshots/DeleteFull").CollectionOf(cut(name("a snapshot"), 100)); got != "" {
+	if got := method.Lookup("/qdrant.Snapshots/DeleteFull").CollectionOf(cut(name("a snapshot"), 100), nil); got != "" {
 		t.Errorf("a request without a collection has %q", got)
 	}
 }
@@ -111,10 +113,39 @@ func FuzzCollectionOf(f *testing.F) {
 		if len(want.GetCollectionName()) > 255 {
 			want.CollectionName = "" // Qdrant has none of that length
 		}
-		if got := exists.CollectionOf(cut(msg, int(size)+1)); got != want.GetCollectionName() {
+		if got := exists.CollectionOf(cut(msg, int(size)+1), nil); got != want.GetCollectionName() {
 			t.Errorf("%x: %q, the decoder says %q", msg, got, want.GetCollectionName())
 		}
 	})
+}
+
+// TestNames: what was seen before costs nothing, and what is remembered is bounded.
+func TestNames(t *testing.T) {
+	var seen method.Names
+	request := func(n int) mem.BufferSlice {
+		return cut(protowire.AppendString([]byte{0x0a}, fmt.Sprintf("collection %d", n)), 1000)
+	}
+	for range 2 {
+		var calls sync.WaitGroup
+		for n := range 1000 {
+			calls.Go(func() {
+				if got := exists.CollectionOf(request(n), &seen); got != fmt.Sprintf("collection %d", n) {
+					t.Errorf("collection %d is called %q", n, got)
+				}
+			})
+		}
+		calls.Wait()
+	}
+	remembered := 0
+	for n := range 1000 {
+		msg := request(n)
+		if testing.AllocsPerRun(1, func() { exists.CollectionOf(msg, &seen) }) == 0 {
+			remembered++
+		}
+	}
+	if remembered != 256 {
+		t.Errorf("%d of 1,000 names are remembered, want 256", remembered)
+	}
 }
 
 func BenchmarkCollectionOf(b *testing.B) {
@@ -123,7 +154,8 @@ func BenchmarkCollectionOf(b *testing.B) {
 		b.Fatal(err)
 	}
 	msg := cut(raw, 16<<10)
+	var seen method.Names
 	for b.Loop() {
-		exists.CollectionOf(msg)
+		exists.CollectionOf(msg, &seen)
 	}
 }

@@ -28,6 +28,9 @@ func unusedAddress(t testing.TB) string {
 	return lis.Addr().String()
 }
 
+// impatient has calls fail that would be repeated.
+const impatient = "--retry-max=0"
+
 // failFast makes one call of each kind, which must all be told at once what is
 // wrong.
 func failFast(t testing.TB, s *sidecar.Sidecar, address string, why ...string) {
@@ -81,7 +84,7 @@ func TestUpstreamDown(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := sidecar.Start(t, sidecar.Options{Upstream: tt.scheme + tt.address, Unready: true})
+			s := sidecar.Start(t, sidecar.Options{Upstream: tt.scheme + tt.address, Unready: true, Args: []string{impatient}})
 			// The reason may not be known yet; then the call waits for it.
 			_, err := newClient(t, s.GRPC).HealthCheck(bounded(t))
 			checkUnreachable(t, err, tt.address, tt.why...)
@@ -115,7 +118,7 @@ func TestUpstreamRestarts(t *testing.T) {
 	address := unusedAddress(t)
 	g := newGate()
 	first := newUpstreamOn(t, address, nil, g.hold)
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + address})
+	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + address, Args: []string{impatient}})
 	client := newClient(t, s.GRPC)
 	lost := make(chan error, 1)
 	go func() {
@@ -136,6 +139,28 @@ func TestUpstreamRestarts(t *testing.T) {
 	newUpstreamOn(t, address, nil, healthy)
 	s.WaitReady(bounded(t))
 	if _, err := client.Count(bounded(t), &qdrant.CountPoints{CollectionName: "c"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReadSurvivesRestart ends the upstream under a call, which is repeated until
+// there is another.
+func TestReadSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	address := unusedAddress(t)
+	g := newGate()
+	first := newUpstreamOn(t, address, nil, g.hold)
+	// The default of three may be over before the next connection is there.
+	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + address, Args: []string{"--retry-max=10"}})
+	done := make(chan error, 1)
+	go func() {
+		_, err := newClient(t, s.GRPC).Count(bounded(t), &qdrant.CountPoints{CollectionName: "c"})
+		done <- err
+	}()
+	receive(t, "the call", g.arrived)
+	first.stop()
+	newUpstreamOn(t, address, nil, healthy)
+	if err := receive(t, "the end of the call", done); err != nil {
 		t.Error(err)
 	}
 }

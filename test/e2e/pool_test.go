@@ -80,6 +80,7 @@ func TestPoolSize(t *testing.T) {
 			u := newUpstream(t, g.hold)
 			s := sidecar.Start(t, sidecar.Options{
 				Upstream: u.url(), Admin: true, Env: []string{"QDRANT_POOL_SIZE=" + strconv.Itoa(size)},
+				Args: []string{"--max-concurrent-calls=0"}, // otherwise 100 a connection
 			})
 			c := newCrowd(t, s.GRPC, g)
 			ctx := bounded(t)

@@ -64,7 +64,11 @@ func newRig(t *testing.T) *rig {
 			t.Error(err)
 		}
 	})
-	r.sidecar = sidecar.Start(t, sidecar.Options{Upstream: "http://" + r.upstream.Addr()})
+	// What the policy makes of failures is not transparent on purpose, and is tested
+	// elsewhere.
+	r.sidecar = sidecar.Start(t, sidecar.Options{
+		Upstream: "http://" + r.upstream.Addr(), Args: []string{"--retry-max=0", "--circuit-breaker-threshold=0"},
+	})
 	return r
 }
 

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"qdrant-sidecar/pool"
+	"qdrant-sidecar/proxy"
+	"qdrant-sidecar/resilience"
+)
+
+// policyHeading heads the settings of this file in the manual.
+const policyHeading = "Failures"
+
+// aboutPolicy introduces them there.
+const aboutPolicy = "What the sidecar does about calls that fail, hang, or are too many. What may be repeated at all depends on the method " +
+	"(docs/methods.md) and on what a failure proves (docs/guarantees.md), and is no setting."
+
+// policy is the configuration of what is done about failures.
+type policy struct {
+	off bool
+	proxy.Resilience
+	// concurrent and queued are set unless they are to follow from the pool's size.
+	concurrent, queued setCount
+}
+
+// setCount is a number, unless it is left to the sidecar.
+type setCount struct {
+	n   int
+	set bool
+}
+
+func (c setCount) or(n int) int {
+	if c.set {
+		return c.n
+	}
+	return n
+}
+
+// resilience returns the policy for the proxy; nil when it is off.
+func (c *config) resilience() *proxy.Resilience {
+	if c.policy.off {
+		return nil
+	}
+	r := c.policy.Resilience
+	r.Retry.Cap = max(resilience.DefaultPolicy().Cap, r.Retry.Base)
+	r.Admission.Limit = c.policy.concurrent.or(c.poolSize * pool.CallsPerConnection)
+	r.Admission.Queue = c.policy.queued.or(r.Admission.Limit)
+	return &r
+}
+
+var policySettings = []*setting{
+	{
+		name: "resilience", value: "on|off", initial: "on",
+		help: "\"off\" makes the sidecar a plain forwarder, and nothing of the rest of this table has an effect. " +
+			"Only what was certainly not sent goes to another connection.",
+		set: one(func(c *config, v string) error {
+			if v != "on" && v != "off" {
+				return fmt.Errorf("must be on or off, not %q", v)
+			}
+			c.policy.off = v == "off"
+			return nil
+		}),
+	},
+	{
+		name: "timeout", value: "DURATION", initial: "5s",
+		help: "Time of a read whose caller set no deadline. What callers set is never changed, by this or by the next two. 0 is no limit.",
+		set:  one(func(c *config, v string) (err error) { c.policy.Deadlines.Read, err = parseDuration(v); return err }),
+	},
+	{
+		name: "write-timeout", value: "DURATION", initial: "5m",
+		help: "The same for changes of points. Qdrant goes on with a write that nobody waits for any more, so a short time saves nothing. 0 is no limit.",
+		set:  one(func(c *config, v string) (err error) { c.policy.Deadlines.Write, err = parseDuration(v); return err }),
+	},
+	{
+		name: "long-timeout", value: "DURATION", initial: "1h",
+		help: "The same for what takes as long as there is data: changes of collections, aliases, indexes and shards, snapshots. 0 is no limit.",
+		set:  one(func(c *config, v string) (err error) { c.policy.Deadlines.Long, err = parseDuration(v); return err }),
+	},
+	{
+		name: "try-timeout", value: "DURATION", initial: "5s",
+		help: "How long the first attempt of a read may hang before it is given up and another made, which has all the time that is left. " +
+			"Only for reads that have at least twice that time; so a caller's deadline, or --timeout, has to be more than the default for it. 0 is as long as the call.",
+		set: one(func(c *config, v string) (err error) { c.policy.Deadlines.Try, err = parseDuration(v); return err }),
+	},
+	{
+		name: "retry-max", value: "N", initial: "3",
+		help: "How often a call is repeated at most. 0 is never, but for what was certainly not sent.",
+		set: one(func(c *config, v string) error {
+			n, err := parseFrom0(v, maxRetries)
+			c.policy.Retry.Max = n
+			return err
+		}),
+	},
+	{
+		name: "retry-base-delay", value: "DURATION", initial: "500ms",
+		help: "Longest wait before the first repetition. It doubles with each up to 5s, and is random below that.",
+		set:  one(func(c *config, v string) (err error) { c.policy.Retry.Base, err = parseDuration(v); return err }),
+	},
+	{
+		name: "retry-writes", value: "true|false", initial: "true",
+		help: "Repeat writes that leave the same state however often they are done. \"false\" repeats only what Qdrant certainly did not do.",
+		set: one(func(c *config, v string) error {
+			repeat, err := strconv.ParseBool(v)
+			if err != nil {
+				return fmt.Errorf("must be true or false, not %q", v)
+			}
+			c.policy.KeepWrites = !repeat
+			return nil
+		}),
+	},
+	{
+		name: "retry-writes-on-internal", initial: "false",
+		help: "Repeat such a write, once, also after INTERNAL, like a read. It may have been done in part.",
+		set:  one(boolean(func(c *config) *bool { return &c.policy.Retry.InternalWrites })),
+	},
+	{
+		name: "retry-writes-on-rate-limit", initial: "false",
+		help: "Let such a write wait as long as Qdrant's rate limit says, and repeat it, like a read. On some of several shards it may have been done.",
+		set:  one(boolean(func(c *config) *bool { return &c.policy.Retry.LimitedWrites })),
+	},
+	{
+		name: "circuit-breaker-threshold", value: "N", initial: "10",
+		help: "How many failures in a row, all of Qdrant's making, have calls of a method refused for a while. " +
+			"A success rate below 80 % of at least 20 calls in 10s does so, too. 0 is never.",
+		set: one(func(c *config, v string) error {
+			n, err := parseFrom0(v, maxCount)
+			c.policy.BreakerThreshold = n
+			return err
+		}),
+	},
+	{
+		name: "max-concurrent-calls", value: "N", initial: auto,
+		help: "Most calls in flight to Qdrant; health checks are not counted. \"auto\" is 100 for each connection of --pool-size. 0 is any number.",
+		set:  one(func(c *config, v string) (err error) { c.policy.concurrent, err = parseAuto(v); return err }),
+	},
+	{
+		name: "max-queued-calls", value: "N", initial: auto,
+		help: "Most calls that wait while those are in flight. One more is answered RESOURCE_EXHAUSTED. \"auto\" is as many as may be in flight. 0 is none.",
+		set:  one(func(c *config, v string) (err error) { c.policy.queued, err = parseAuto(v); return err }),
+	},
+	{
+		name: "queue-timeout", value: "DURATION", initial: "1s",
+		help: "How long a call waits in that queue. One that would wait longer, or past its deadline, is answered RESOURCE_EXHAUSTED at once.",
+		set:  one(func(c *config, v string) (err error) { c.policy.Admission.MaxWait, err = parsePositive(v); return err }),
+	},
+}
+
+const (
+	// auto is the value of what follows from other settings.
+	auto = "auto"
+	// maxRetries is beyond what helps: with the defaults ten take half a minute.
+	maxRetries = 10
+)
+
+// parseFrom0 takes numbers of which 0 makes sense.
+func parseFrom0(v string, most int) (int, error) {
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil || n > uint64(most) {
+		return 0, fmt.Errorf("must be a whole number from 0 to %d, not %q", most, v)
+	}
+	return int(n), nil
+}
+
+func parseAuto(v string) (setCount, error) {
+	if v == auto {
+		return setCount{}, nil
+	}
+	n, err := parseFrom0(v, maxCount)
+	if err != nil {
+		return setCount{}, fmt.Errorf("%w; or %s", err, auto)
+	}
+	return setCount{n: n, set: true}, nil
+}

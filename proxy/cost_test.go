@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+
+	"qdrant-sidecar/pool"
+	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/resilience"
+)
+
+// maxAllocs is how many allocations the policy may add to a call.
+const maxAllocs = 6
+
+// course is what a Server does to a call of which nothing but the two ends is
+// missing: what reads the request from its stream, and what forwards it.
+type course struct {
+	server  *Server
+	handler grpc.UnaryHandler
+	body    mem.BufferSlice
+	timeout time.Duration
+}
+
+func newCourse(tb testing.TB, policy *Resilience, timeout time.Duration) *course {
+	tb.Helper()
+	log := slog.New(slog.DiscardHandler)
+	p := pool.New(pool.Config{Endpoint: pool.Endpoint{Address: "q:1", Dial: func(context.Context) (net.Conn, error) {
+		return nil, net.ErrClosed
+	}}, Size: 1, Logger: log})
+	tb.Cleanup(p.Close)
+	s := New(Config{Pool: p, Resilience: policy, Logger: log})
+	tb.Cleanup(s.h2.Close)
+	stack := s.stack()
+	return &course{
+		server:  s,
+		handler: chainUnary(stack[:len(stack)-1], &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) { return nil, nil }),
+		body:    mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")},
+		timeout: timeout,
+	}
+}
+
+func (o *course) call() {
+	c := calls.Get().(*Call)
+	*c = Call{
+		FullMethod: "/qdrant.Points/Query", Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now(), Peer: &net.TCPAddr{},
+		timeout: o.timeout, timed: o.timeout > 0, Body: o.body,
+	}
+	c.ctx = newCallContext(o.server.deadline(c))
+	if _, err := o.handler(c.ctx, c); err != nil {
+		panic(err)
+	}
+	c.release()
+}
+
+// policies are without and with all of it.
+func policies() map[string]*Resilience {
+	return map[string]*Resilience{"off": nil, "on": {
+		Deadlines:        resilience.DefaultDeadlines(),
+		Retry:            resilience.DefaultPolicy(),
+		BreakerThreshold: 10,
+		Admission:        resilience.DefaultAdmissionConfig(500),
+	}}
+}
+
+// timeouts are those of callers: none, one that is no longer than an attempt may
+// take, and one that is.
+func timeouts() map[string]time.Duration {
+	return map[string]time.Duration{"no timeout": 0, "short": time.Second, "long": time.Minute}
+}
+
+// TestPolicyCostsFewAllocations holds the policy to its bound, for a call that
+// succeeds at its first attempt.
+func TestPolicyCostsFewAllocations(t *testing.T) {
+	for name, timeout := range timeouts() {
+		cost := map[string]float64{}
+		for state, policy := range policies() {
+			cost[state] = testing.AllocsPerRun(1000, newCourse(t, policy, timeout).call)
+		}
+		t.Logf("%s: %v allocations without, %v with", name, cost["off"], cost["on"])
+		if added := cost["on"] - cost["off"]; added > maxAllocs {
+			t.Errorf("%s: the policy adds %v allocations, want %d at most", name, added, maxAllocs)
+		}
+	}
+}
+
+// BenchmarkPolicy is the time of a call less what reads, forwards and writes it:
+// what the policy adds is the difference between on and off.
+func BenchmarkPolicy(b *testing.B) {
+	for name, timeout := range timeouts() {
+		for state, policy := range policies() {
+			b.Run(name+"/"+state, func(b *testing.B) {
+				o := newCourse(b, policy, timeout)
+				b.ReportAllocs()
+				for b.Loop() {
+					o.call()
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package proxy_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"qdrant-sidecar/proxy"
+)
+
+// hang waits until the caller has gone.
+func hang(a arrival) error {
+	<-a.Context().Done()
+	return nil
+}
+
+// TestDeadlines: the caller's word stands, and what he did not say is by class.
+func TestDeadlines(t *testing.T) {
+	const unlimited = 2 * time.Hour
+	none := standard()
+	none.Deadlines.Read = 0
+	for _, test := range []struct {
+		name, method, given string
+		policy              *proxy.Resilience
+		took                time.Duration
+		says                string
+	}{
+		{"read", read, "", standard(), 5 * time.Second, "within 5s, the time of reads whose callers set none (--timeout)"},
+		{"health", health, "", standard(), 5 * time.Second, "(--timeout)"},
+		{"write", write, "", standard(), 5 * time.Minute, "within 5m0s, the time of writes whose callers set none (--write-timeout)"},
+		{"long", unsafe, "", standard(), time.Hour, "within 1h0m0s, the time of long operations whose callers set none (--long-timeout)"},
+		{"unknown", other, "", standard(), unlimited, ""},
+		{"read, switched off", read, "", none, unlimited, ""},
+		{"read, off", read, "", nil, unlimited, ""},
+		{"shorter", read, "1S", standard(), time.Second, "the call's deadline passed before Qdrant answered"},
+		{"longer", write, "1H", standard(), time.Hour, "the call's deadline passed before Qdrant answered"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				r := newRig(t, test.policy, func(a arrival) error {
+					if _, ok := a.Context().Deadline(); ok != (test.given != "") {
+						t.Error("the upstream's deadline is not the caller's")
+					}
+					select {
+					case <-release:
+					case <-a.Context().Done():
+					}
+					return nil
+				})
+				header := []string{}
+				if test.given != "" {
+					header = []string{"grpc-timeout", test.given}
+				}
+				var call sync.WaitGroup
+				call.Go(func() {
+					got := r.call(test.method, header...)
+					switch {
+					case test.took == unlimited && (got.code != codes.OK || got.took != unlimited):
+						t.Errorf("%+v", got)
+					case test.took < unlimited && (got.code != codes.DeadlineExceeded && got.code != codes.Canceled || got.took != test.took):
+						t.Errorf("%+v", got)
+					case got.code == codes.DeadlineExceeded && !strings.Contains(got.message, test.says):
+						t.Errorf("the caller is told %q", got.message)
+					}
+				})
+				time.Sleep(unlimited)
+				close(release)
+				call.Wait()
+			})
+		})
+	}
+}
+
+// TestExpiredIsRefused: nothing is sent for whom nobody waits.
+func TestExpiredIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, standard(), failing(0, nil))
+		for _, method := range []string{read, write, other, health} {
+			got := r.call(method, "grpc-timeout", "0m")
+			r.want(method, got, codes.DeadlineExceeded, 0)
+			if !strings.HasPrefix(got.message, "qdrant-sidecar: the call's deadline had passed when it arrived") {
+				t.Error(got.message)
+			}
+		}
+		r.metrics("qdrant_sidecar_failures_total{reason=\"DEADLINE_EXCEEDED\"} 4\n", "qdrant_sidecar_failures_total", "qdrant_sidecar_attempts_total")
+	})
+}
+
+// TestHungAttemptIsGivenUp: another connection answers while the caller waits.
+func TestHungAttemptIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, standard(), func(a arrival) error {
+			if a.n == 1 {
+				return hang(a)
+			}
+			return nil
+		})
+		got := r.call(read, "grpc-timeout", "30S")
+		r.want("a read", got, codes.OK, 2)
+		if got.took != 5500*time.Millisecond || r.dials.Load() != 2 {
+			t.Errorf("it took %v and %d connections", got.took, r.dials.Load())
+		}
+		r.metrics(`
+qdrant_sidecar_attempts_total{grpc_method="Query",grpc_service="qdrant.Points",outcome="ok"} 1
+qdrant_sidecar_attempts_total{grpc_method="Query",grpc_service="qdrant.Points",outcome="try_timeout"} 1
+qdrant_sidecar_retries_in_flight 0
+`, "qdrant_sidecar_attempts_total", "qdrant_sidecar_retries_in_flight")
+	})
+}
+
+// TestSlowReadsAreNotShortened: whoever waits for half a minute gets an answer that
+// takes a quarter of one, at the first attempt where there is no other.
+func TestSlowReadsAreNotShortened(t *testing.T) {
+	const slow = 15 * time.Second
+	for _, test := range []struct {
+		name, method, given string
+		calls, attempts     int
+	}{
+		{"given up once, and no more", read, "30S", 1, 2},
+		{"no time for another", read, "10400m", 1, 1},
+		{"no budget for another", read, "30S", 8, 8 + 3},
+		{"no deadline of its own kind", write, "30S", 1, 1},
+		{"a stream", other, "30S", 1, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				span := slow
+				if test.given == "10400m" {
+					span = 10 * time.Second
+				}
+				r := newRig(t, standard(), func(a arrival) error {
+					timer := time.NewTimer(span)
+					defer timer.Stop()
+					select {
+					case <-timer.C:
+					case <-a.Context().Done():
+					}
+					return nil
+				})
+				var calls sync.WaitGroup
+				for range test.calls {
+					calls.Go(func() {
+						if got := r.call(test.method, "grpc-timeout", test.given); got.code != codes.OK {
+							t.Errorf("%+v", got)
+						}
+					})
+				}
+				calls.Wait()
+				if n := int(r.arrivals.Load()); n != test.attempts {
+					t.Errorf("%d attempts, want %d", n, test.attempts)
+				}
+				r.metrics("qdrant_sidecar_retries_in_flight 0\n", "qdrant_sidecar_retries_in_flight")
+			})
+		})
+	}
+}
+
+// TestNoTryTimeoutWithoutRetries: there is nothing to give an attempt up for.
+func TestNoTryTimeoutWithoutRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := standard()
+		policy.Retry.Max = 0
+		r := newRig(t, policy, hang)
+		if got := r.call(read, "grpc-timeout", "30S"); got.took != 30*time.Second {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestSecondAttemptHasAllThatIsLeft: an attempt that follows a failure at once has the
+// whole of the call's time, not the first one's.
+func TestSecondAttemptHasAllThatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, standard(), func(a arrival) error {
+			if a.n == 1 {
+				return unavailable
+			}
+			return hang(a)
+		})
+		got := r.call(read, "grpc-timeout", "30S")
+		r.want("a read", got, codes.DeadlineExceeded, 2)
+		if got.took != 30*time.Second {
+			t.Errorf("it took %v", got.took)
+		}
+	})
+}
