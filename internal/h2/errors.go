@@ -83,6 +83,7 @@ func (e *connError) Error() string { return fmt.Sprintf("%v: %s", e.code, e.reas
 
 var (
 	errClosed = errors.New("the connection was closed")
+	errHungUp = errors.New("the peer closed the connection")
 	// errReset says that we ended the stream ourselves.
 	errReset = errors.New("the stream was reset by us")
 	errIDs   = errors.New("the connection has no stream identifiers left")

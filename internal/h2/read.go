@@ -47,6 +47,10 @@ func (c *conn) stopReading(err error) {
 		c.abort(&connError{http2.ErrCodeFrameSize, "frame too large"})
 		return
 	}
+	if errors.Is(err, io.EOF) {
+		// To whoever reads a stream that says that its message is complete.
+		err = errHungUp
+	}
 	if c.calling != nil {
 		c.mu.Lock()
 		err = c.calling.lossLocked(err)
@@ -59,6 +63,9 @@ func (c *conn) stopReading(err error) {
 func (c *conn) streamError(violation http2.StreamError) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.idleLocked(violation.StreamID) {
+		return &connError{violation.Code, "a mistake on an idle stream"}
+	}
 	c.resetLocked(violation.StreamID, violation.Code)
 	c.wakeLocked()
 	if s := c.streams[violation.StreamID]; s != nil {

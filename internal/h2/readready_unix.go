@@ -18,9 +18,9 @@ func (b *readBuffer) readReady(fd uintptr) bool {
 	for {
 		n, err := syscall.Read(int(fd), (*b.buf)[b.to:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // system calls return it as it is
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // likewise
+		case err == syscall.EAGAIN:
 			if b.from == b.to {
 				b.drop()
 			}

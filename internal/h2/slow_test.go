@@ -113,9 +113,6 @@ func TestResetsAreRationed(t *testing.T) {
 	upstream.Stall()
 	for _, s := range streams {
 		s.Close()
-		if _, _, err := s.Header(ctx); err == nil {
-			t.Error("an aborted stream has a header")
-		}
 	}
 	upstream.Resume()
 	eventually(t, "all are reset in the end", func() bool { return len(server.Stats().Resets) == 35 })

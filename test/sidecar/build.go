@@ -12,21 +12,27 @@ import (
 	"go.uber.org/goleak"
 )
 
-// binary builds the program on its first use and returns its path. It is a
-// package variable because "once a test process" is its meaning.
-var binary = sync.OnceValues(func() (string, error) {
+// binary builds the program on its first use and returns its path; plain does
+// without the race detector, for tests that measure. They are package variables
+// because "once a test process" is their meaning.
+var (
+	binary = sync.OnceValues(func() (string, error) { return buildTo(binaryPath(), "-race") })
+	plain  = sync.OnceValues(func() (string, error) { return buildTo(binaryPath() + "-plain") })
+)
+
+func buildTo(path string, flags ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	path := binaryPath()
-	build := exec.Command("go", "build", "-race", "-o", path, "./cmd/qdrant-sidecar")
+	arguments := append([]string{"build", "-o", path}, flags...)
+	build := exec.Command("go", append(arguments, "./cmd/qdrant-sidecar")...)
 	build.Dir = root
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the sidecar: %w\n%s", err, output)
 	}
 	return path, nil
-})
+}
 
 // Binary returns the path of the built program, for tests that run it in ways
 // that Start does not know. It is built once a test process.

@@ -41,6 +41,9 @@ type Options struct {
 	Env []string
 	// Admin switches the admin listener on.
 	Admin bool
+	// Plain runs a build without the race detector, which takes several times the
+	// memory: for tests that measure it.
+	Plain bool
 	// Unready starts without waiting for /readyz, for tests without a healthy
 	// upstream.
 	Unready bool
@@ -68,6 +71,12 @@ type Sidecar struct {
 func Start(t testing.TB, o Options) *Sidecar {
 	t.Helper()
 	path := Binary(t)
+	if o.Plain {
+		var err error
+		if path, err = plain(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	admin := "off"
 	if o.Admin {
 		admin = "127.0.0.1:0"

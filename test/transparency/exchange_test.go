@@ -22,6 +22,8 @@ type call struct {
 	path  string
 	extra []string // request header fields, names and values
 	body  []byte   // DATA, sent with END_STREAM; nil is one empty message
+	// send sends the request in place of body.
+	send func(*faultwire.Stream) error
 	// contentType replaces application/grpc unless empty.
 	contentType string
 	// answer plays the upstream once the request has been read to its end;
@@ -73,7 +75,13 @@ func (r *rig) play(t *testing.T, to side, c call) exchange {
 		fields[i].Value = c.contentType
 	}
 	var x exchange
-	x.Response, x.Err = conn.Call(bounded(t), fields, body)
+	if c.send == nil {
+		x.Response, x.Err = conn.Call(bounded(t), fields, body)
+	} else if s, err := conn.Open(fields, false); err != nil {
+		x.Err = err
+	} else if x.Err = c.send(s); x.Err == nil {
+		x.Response, x.Err = s.Response(bounded(t))
+	}
 	select {
 	case x.Request = <-requests:
 	default:
