@@ -52,9 +52,9 @@ func tuneRuntime(getenv func(string) string) {
 
 // paceGC adjusts, after each collection, how far the heap may grow until the next.
 func paceGC() {
-	// It is large enough to be collected by itself, and has a pointer so that it is
-	// not put together with others.
-	type cycle struct{ self *byte }
+	// Smaller ones would be put together with others, and not be collected by
+	// themselves.
+	type cycle [16]byte
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
 	last := mostGCPercent
 	var collected func(struct{})
