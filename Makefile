@@ -23,7 +23,7 @@ IMAGE ?= qdrant-sidecar:$(VERSION)
 # Arguments for `make demo`, for example ARGS=--once.
 ARGS ?=
 # Objects that a call through the sidecar may allocate.
-MAX_ALLOCS ?= 10
+MAX_ALLOCS ?= 8
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 # A seed for soak to begin with (empty: a new one), and how long it runs.

@@ -27,14 +27,14 @@ type Resilience struct {
 type guard struct {
 	// resilient says that there is a policy. Without, budget and policy are those of
 	// a call that is made anew only if it was never sent.
-	resilient   bool
-	deadlines   resilience.Deadlines
-	late        [method.LongDeadline + 1]error // by kind, nil for no deadline of ours
-	policy      resilience.Policy
-	retryWrites bool
-	budget      *resilience.Budget
-	breakers    *resilience.Breakers
-	admission   *resilience.Admission
+	resilient  bool
+	deadlines  resilience.Deadlines
+	late       [method.LongDeadline + 1]error // by kind, nil for no deadline of ours
+	policy     resilience.Policy
+	keepWrites bool
+	budget     *resilience.Budget
+	breakers   *resilience.Breakers
+	admission  *resilience.Admission
 }
 
 // protect sets the policy up; nil is none.
@@ -45,7 +45,7 @@ func (s *Server) protect(r *Resilience) {
 	}
 	s.resilient = true
 	s.deadlines, s.late = r.Deadlines, newLate(r.Deadlines)
-	s.policy, s.retryWrites = r.Retry, !r.KeepWrites
+	s.policy, s.keepWrites = r.Retry, r.KeepWrites
 	s.admission = resilience.NewAdmission(r.Admission)
 	s.breakers = s.newBreakers(r.BreakerThreshold)
 	s.metrics.registry.MustRegister(guardCollector{s})

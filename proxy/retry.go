@@ -56,7 +56,7 @@ func (s *Server) returnRetry(c *Call) {
 // that is of use and allowed. It returns how the last one ended that was made.
 func (s *Server) repeat(ctx context.Context, c *Call, err error, next grpc.UnaryHandler) error {
 	class := c.Method.ClassOf(c.Body)
-	if class == resilience.IdempotentWrite && !s.retryWrites {
+	if class == resilience.IdempotentWrite && s.keepWrites {
 		class = resilience.UnsafeWrite
 	}
 	if c.retrying { // the attempt was cut, and the context with it

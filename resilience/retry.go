@@ -167,10 +167,10 @@ func (s Situation) obstacle() NotRetried {
 		return Gone
 	case s.Left <= 0:
 		return OutOfTime
+	case s.TooLarge: // which is why the answer, if any, could not be held back
+		return TooLarge
 	case s.Answering:
 		return Answering
-	case s.TooLarge:
-		return TooLarge
 	default:
 		return ""
 	}
