@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"qdrant-sidecar/internal/h2"
 )
 
 // CallsPerConnection is how many calls a connection carries before the next one
@@ -122,7 +124,7 @@ func (p *Pool) PickOther(ctx context.Context, than *Lease) (*Lease, error) {
 		case <-changed:
 			lease, changed, err = p.tryPick(avoid)
 		case <-ctx.Done():
-			err = context.Cause(ctx)
+			err = h2.Cause(ctx)
 		case <-timer.C:
 			avoid = nil
 			if lease, changed, err = p.tryPick(nil); lease == nil && err == nil {

@@ -106,7 +106,7 @@ func (s *Stream) lost(err error) error {
 // lost explains an attempt that ended without the upstream's status.
 func lost(ctx context.Context, address string, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return h2.Cause(ctx)
 	}
 	l := &LostError{Address: address, Sent: true, Code: codes.Unavailable, Err: err}
 	if reset, ok := errors.AsType[*h2.ResetError](err); ok {

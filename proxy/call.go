@@ -56,6 +56,8 @@ type Call struct {
 
 	// ctx is the context of the call, or of what is left of it.
 	ctx *callContext
+	// sent is what goes upstream.
+	sent pool.Request
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
 	// timeout is the caller's, from Started on, if it is timed.
@@ -137,7 +139,7 @@ func (c *Call) release() {
 // begin makes the context of the call, or of what is left of it.
 func (c *Call) begin(deadline time.Time, late error) {
 	c.ctx = newCallContext(deadline, late)
-	c.caller.OnEnd(c.ctx.cancel)
+	c.caller.OnEnd(c.ctx.end)
 }
 
 // left is the time until the call's deadline.
@@ -162,7 +164,8 @@ func (c *Call) endTry() (cut bool) {
 
 // request returns what is sent upstream.
 func (c *Call) request() *pool.Request {
-	r := &pool.Request{
+	r := &c.sent
+	*r = pool.Request{
 		Method:    c.FullMethod,
 		Verb:      c.Verb,
 		Authority: c.Authority,

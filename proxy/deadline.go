@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/proxy/method"
 	"qdrant-sidecar/resilience"
 )
@@ -69,7 +70,7 @@ func (s *Server) deadline(c *Call) (at time.Time, late error) {
 // anything is done for them.
 func checkDeadline(ctx context.Context, _ *Call) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return h2.Cause(ctx)
 	}
 	return nil
 }

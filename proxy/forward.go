@@ -140,7 +140,7 @@ func (c *Call) finish(ctx context.Context, trailer h2.Fields) error {
 
 // gone says that the caller cannot be answered any more.
 func gone(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := h2.Cause(ctx); cause != nil {
 		return cause
 	}
 	return errors.Join(context.Canceled, err)

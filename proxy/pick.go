@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 )
 
@@ -41,7 +42,7 @@ func (s *Server) lend(ctx context.Context, c *Call) (*pool.Lease, error) {
 	// that has ended.
 	if ctx.Err() != nil {
 		lease.Release()
-		return nil, context.Cause(ctx)
+		return nil, h2.Cause(ctx)
 	}
 	c.lease = lease
 	return lease, nil

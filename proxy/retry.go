@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/resilience"
 )
 
@@ -135,5 +136,5 @@ func pause(ctx context.Context, d time.Duration) error {
 		case <-ctx.Done():
 		}
 	}
-	return context.Cause(ctx)
+	return h2.Cause(ctx)
 }

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -72,6 +73,16 @@ func (e *PrefaceError) Error() string { return e.Err.Error() }
 
 // Unwrap returns how the connection ended.
 func (e *PrefaceError) Unwrap() error { return e.Err }
+
+// Cause returns why ctx has ended, as [context.Cause] does; nil when it has not. A
+// context of another make than the standard library's may have a method for it,
+// Cause() error.
+func Cause(ctx context.Context) error {
+	if own, ok := ctx.(interface{ Cause() error }); ok {
+		return own.Cause()
+	}
+	return context.Cause(ctx)
+}
 
 // connError is a violation by the peer that ends the connection.
 type connError struct {

@@ -153,7 +153,7 @@ func (s *Stream) Header(ctx context.Context) (header Fields, ended bool, err err
 		select {
 		case <-s.readable:
 		case <-ctx.Done():
-			return nil, false, context.Cause(ctx)
+			return nil, false, Cause(ctx)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func (s *Stream) Read(ctx context.Context) (mem.BufferSlice, error) {
 		select {
 		case <-s.readable:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, Cause(ctx)
 		}
 	}
 }
@@ -220,7 +220,7 @@ func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 			c.mu.Lock()
 		case <-ctx.Done():
 			c.mu.Lock()
-			return false, context.Cause(ctx)
+			return false, Cause(ctx)
 		}
 	}
 	more := s.received.n > s.whole || s.crowded && !s.gotEnd && s.end == nil

@@ -202,7 +202,7 @@ func (s *Stream) writeLocked(ctx context.Context, rest reader, end bool) error {
 		case <-ctx.Done():
 			c.mu.Lock()
 			c.leaveLocked(s)
-			return context.Cause(ctx)
+			return Cause(ctx)
 		}
 	}
 }
