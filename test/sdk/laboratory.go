@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// laboratory examines SDKs, one after the other, so that their times can be compared.
+type laboratory struct {
+	options
+	cache  string // absolute
+	binary string // the sidecar
+	log    io.Writer
+}
+
+// finding is what is known of one SDK.
+type finding struct {
+	sdk
+	// skipped says why there is nothing else.
+	skipped string
+	// broken is why the examination did not get to its end.
+	broken  error
+	direct  transcript
+	through comparison
+	// faults is nil when they were not asked for.
+	faults   *trial
+	attempts []attempt
+	snippets []snippetRun
+	took     time.Duration
+}
+
+func (l *laboratory) examine(ctx context.Context, chosen []sdk) matrix {
+	m := matrix{options: l.options}
+	var snippets []snippet
+	if l.options.snippets {
+		var err error
+		if snippets, err = readSnippets(l.readme); err != nil {
+			m.problems = append(m.problems, err)
+		}
+	}
+	for _, s := range chosen {
+		start := time.Now()
+		f := finding{sdk: s}
+		if f.skipped = l.skip(s); f.skipped == "" {
+			f.broken = l.run(ctx, &f, snippets)
+		}
+		f.took = time.Since(start).Round(time.Second)
+		fmt.Fprintf(l.log, "sdk: %-20s %s (%v)\n", s.label, f.summary(), f.took)
+		m.findings = append(m.findings, f)
+	}
+	return m
+}
+
+func (l *laboratory) skip(s sdk) string {
+	if s.pending != "" {
+		return s.pending
+	}
+	if tool := s.missing(); tool != "" {
+		return tool + " is not installed"
+	}
+	if s.rest && l.restURL == "" {
+		return noREST
+	}
+	return ""
+}
+
+// noREST is why nothing of REST is compared. With -rest-url, scenarios at least run directly.
+const noREST = "no REST side yet"
+
+func (l *laboratory) run(ctx context.Context, f *finding, snippets []snippet) error {
+	if err := f.prepare(ctx, l.cache); err != nil {
+		return err
+	}
+	if f.rest {
+		f.skipped = noREST
+		return l.directly(ctx, f, l.restURL)
+	}
+	if err := l.both(ctx, f); err != nil {
+		return err
+	}
+	if len(f.through.slower) > 0 {
+		// Once more, so that what the machine did beside is not held against the sidecar.
+		first, again := *f, *l
+		again.idle = 0
+		if err := again.both(ctx, f); err != nil {
+			return err
+		}
+		f.through.slower = confirmed(first.through.slower, f.through.slower)
+	}
+	if l.options.faults {
+		if err := l.withUpstream(func(upstream string) error { return l.underFaults(ctx, f, upstream) }); err != nil {
+			return fmt.Errorf("with faults: %w", err)
+		}
+	}
+	if l.options.attempts {
+		if err := l.countAttempts(ctx, f); err != nil {
+			return fmt.Errorf("counting attempts: %w", err)
+		}
+	}
+	return l.runSnippets(ctx, f, snippets)
+}
+
+// both plays the scenario directly and through the sidecar.
+func (l *laboratory) both(ctx context.Context, f *finding) error {
+	err := l.withUpstream(func(upstream string) error { return l.directly(ctx, f, upstream) })
+	if err != nil {
+		return err
+	}
+	err = l.withUpstream(func(upstream string) error {
+		through, err := l.throughSidecar(ctx, f, upstream)
+		f.through = compare(f.direct, through)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("through the sidecar: %w", err)
+	}
+	return nil
+}
+
+func (l *laboratory) directly(ctx context.Context, f *finding, upstream string) (err error) {
+	f.direct, err = play(ctx, f.sdk, l.cache, upstream, l.options, "scenario")
+	l.show(f.direct)
+	if err != nil {
+		return fmt.Errorf("directly: %w", err)
+	}
+	return nil
+}
+
+// withUpstream gives use a Qdrant: an empty one each time, or the real one, which the scenarios clean up.
+func (l *laboratory) withUpstream(use func(address string) error) error {
+	if l.url != "" {
+		return use(l.url)
+	}
+	address, stop, err := embedded()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return use(address)
+}
+
+func (l *laboratory) throughSidecar(ctx context.Context, f *finding, upstream string) (transcript, error) {
+	proxy, err := startSidecar(ctx, l.binary, upstream, "127.0.0.1:0")
+	if err != nil {
+		return transcript{}, err
+	}
+	t, err := play(ctx, f.sdk, l.cache, proxy.grpc, l.options, "scenario")
+	l.show(t)
+	if complaints := proxy.stop(); err == nil && complaints != "" {
+		err = fmt.Errorf("the sidecar complained:\n%s", complaints)
+	}
+	return t, err
+}
+
+// underFaults puts a relay that breaks connections between the sidecar and Qdrant.
+func (l *laboratory) underFaults(ctx context.Context, f *finding, upstream string) error {
+	wire, err := startRelay(upstream, l.rate, l.seed)
+	if err != nil {
+		return err
+	}
+	defer wire.stop() // again, in case of an error
+	proxy, err := startSidecar(ctx, l.binary, wire.address(), "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	t, err := play(ctx, f.sdk, l.cache, proxy.grpc, l.options, "scenario")
+	l.show(t)
+	complaints := proxy.stop() // errors of an upstream that fails are to be expected
+	if l.verbose {
+		fmt.Fprint(l.log, complaints)
+	}
+	cuts, twice := wire.stop()
+	f.faults = judge(f.direct, t, cuts, twice)
+	return err
+}
+
+func (l *laboratory) show(t transcript) {
+	if !l.verbose {
+		return
+	}
+	fmt.Fprintf(l.log, "--- %s %s\n", t.SDK, t.Version)
+	for _, s := range t.steps {
+		fmt.Fprintf(l.log, "%8.1f ms  %s: %.160s\n", s.Millis, s.Name, s.outcome())
+	}
+}
