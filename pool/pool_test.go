@@ -322,6 +322,40 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
+// All calls of a connection that is lost say so, and one of them that it is the first.
+func TestLostTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpstream(t, func(ctx context.Context, _ string) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		p := u.pool(t, 1)
+		const calls = 20
+		ended := make(chan error, calls)
+		for range calls {
+			go func() {
+				_, err := call(t.Context(), p, "wait")
+				ended <- err
+			}()
+		}
+		synctest.Wait()
+		u.server.Stop()
+		first := 0
+		for range calls {
+			lost, ok := errors.AsType[*pool.LostError](<-ended)
+			if !ok || !lost.Sent || !lost.Together {
+				t.Fatalf("a call ended with %+v, want it lost with its connection", lost)
+			}
+			if lost.First {
+				first++
+			}
+		}
+		if first != 1 {
+			t.Errorf("%d of %d calls are the first", first, calls)
+		}
+	})
+}
+
 func TestDoubleReleasePanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease, err := newUpstream(t, echo).pool(t, 1).Pick(t.Context())

@@ -20,11 +20,11 @@ const maxStoredAnswer = 4 << 20
 // Stream is a call under way, byte by byte. Sending and receiving may go on at the
 // same time, each from one goroutine.
 type Stream struct {
-	s       *h2.Stream
-	address string
-	ctx     context.Context
-	header  h2.Fields // nil until it came
-	only    bool
+	s         *h2.Stream
+	transport *transport
+	ctx       context.Context
+	header    h2.Fields // nil until it came
+	only      bool
 }
 
 // Send sends bytes of the request. It does not take ownership of them and
@@ -78,6 +78,10 @@ type LostError struct {
 	Sent bool
 	// Code is the one that a direct caller would have seen.
 	Code codes.Code
+	// Together says that the call ended with its connection, as every other call on
+	// it did. First is set for one of those that were sent: together they are one
+	// failure.
+	Together, First bool
 	// Err is what happened.
 	Err error
 }
@@ -95,26 +99,27 @@ func (e *LostError) Unwrap() error { return e.Err }
 
 // lost explains a stream that ended without the upstream's status. Whatever the
 // connection says: an upstream that had begun to answer was reached.
-func (s *Stream) lost(err error) error {
-	explained := lost(s.ctx, s.address, err)
-	if l, ok := errors.AsType[*LostError](explained); ok && s.header != nil {
-		l.Sent = true
-	}
-	return explained
-}
+func (s *Stream) lost(err error) error { return lost(s.ctx, s.transport, err, s.header != nil) }
 
-// lost explains an attempt that ended without the upstream's status.
-func lost(ctx context.Context, address string, err error) error {
+// lost explains an attempt that ended without the upstream's status. reached says
+// that the upstream is known to have dealt with it.
+func lost(ctx context.Context, t *transport, err error, reached bool) error {
 	if ctx.Err() != nil {
 		return h2.Cause(ctx)
 	}
-	l := &LostError{Address: address, Sent: true, Code: codes.Unavailable, Err: err}
+	l := &LostError{Address: t.address, Sent: true, Code: codes.Unavailable, Err: err}
 	if reset, ok := errors.AsType[*h2.ResetError](err); ok {
 		l.Sent = !reset.NeverSent()
 		l.Code = codeOf(reset.Code)
 	}
-	if gone, ok := errors.AsType[*h2.LostError](err); ok {
+	gone, ok := errors.AsType[*h2.LostError](err)
+	if ok {
 		l.Sent = gone.Sent
+	}
+	l.Sent = l.Sent || reached
+	if gone != nil {
+		l.Together = true
+		l.First = l.Sent && !t.mourned.Swap(true)
 	}
 	return l
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -28,6 +29,7 @@ type transport struct {
 	address string
 	scheme  string
 	pinging sync.WaitGroup
+	mourned atomic.Bool // a call has been told that the connection is lost
 	stop    context.CancelFunc
 }
 
@@ -120,10 +122,10 @@ func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
 	front := t.front(req)
 	s, err := t.conn.Open(front[:], withTimeout(req), false)
 	if err != nil {
-		return nil, lost(ctx, t.address, err)
+		return nil, lost(ctx, t, err, false)
 	}
 	s.Share() // one goroutine sends, another receives
-	return &Stream{s: s, address: t.address, ctx: ctx}, nil
+	return &Stream{s: s, transport: t, ctx: ctx}, nil
 }
 
 // withTimeout says in grpc-timeout what is left of the caller's deadline. A value
@@ -157,13 +159,13 @@ func (t *transport) unary(ctx context.Context, req *Request) (Response, error) {
 	front := t.front(req)
 	s, answer, err := t.conn.Call(ctx, front[:], withTimeout(req), req.Body, maxStoredAnswer)
 	if err != nil {
-		return Response{}, lost(ctx, t.address, err)
+		return Response{}, lost(ctx, t, err, false)
 	}
 	return Response{
 		Header: answer.Header, TrailersOnly: answer.HeaderOnly,
 		Body: answer.Body, Trailer: answer.Trailer,
 		partial: !answer.Whole,
-		stream:  Stream{s: s, address: t.address, ctx: ctx, header: answer.Header, only: answer.HeaderOnly},
+		stream:  Stream{s: s, transport: t, ctx: ctx, header: answer.Header, only: answer.HeaderOnly},
 	}, nil
 }
 

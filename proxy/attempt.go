@@ -77,6 +77,7 @@ func (c *Call) outcome(err error) resilience.Outcome {
 	}
 	if lost, ok := errors.AsType[*pool.LostError](err); ok {
 		o.Cause = resilience.NeverSent
+		o.Together, o.Counted = lost.Together, lost.Together && !lost.First
 		if lost.Sent {
 			o.Cause = resilience.Lost
 		}

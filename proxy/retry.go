@@ -113,11 +113,19 @@ func (s *Server) decide(ctx context.Context, c *Call, class resilience.Class) re
 	case c.Method.Health:
 		// Who asks whether Qdrant is there wants to know that it is not.
 		return resilience.Decision{Reason: resilience.Disabled}
-	case !c.retrying && !s.budget.Take(now):
+	case !c.retrying && !s.take(c, now):
 		return resilience.Decision{Reason: resilience.OverBudget}
 	}
 	c.retrying = true
 	return d
+}
+
+// take asks the budget for a retry.
+func (s *Server) take(c *Call, now time.Time) bool {
+	if c.verdict.Together {
+		return s.budget.TakeTogether(now)
+	}
+	return s.budget.Take(now)
 }
 
 func (s *Server) notRetried(c *Call, reason resilience.NotRetried) {

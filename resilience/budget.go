@@ -14,6 +14,10 @@ const (
 	// minPerSecond is how many retries there may be a second, on average over the
 	// window, however few calls there were.
 	minPerSecond = 2
+	// togetherRecently is how many retries there may be in the window for calls that
+	// ended with their connection, however few calls there were: as many as a
+	// connection has, whose loss is one failure.
+	togetherRecently = 100
 	// budgetWindow is how many seconds are recent.
 	budgetWindow = 10
 	// budgetSlots is the first power of two above it, with room for callers whose
@@ -30,6 +34,10 @@ const (
 //   - retries started recently are at most 20 % of the calls begun recently, or 2 a
 //     second if that is more (Finagle's RetryBudget, a token bucket whose tokens
 //     expire).
+//
+// Calls that end together with their connection are one failure, and it is no sign of
+// an upstream that has too much to do. Few others may be in flight then, so the first
+// does not bound their retries, and of the second there are at least 100.
 //
 // Recently is the current second and the nine before it, in whole seconds since
 // [NewBudget]: a call deposits a fifth of a token when it begins, which expires 9 to
@@ -91,13 +99,23 @@ func (b *Budget) End() {
 // Take asks for a retry, before the wait that precedes it. If it may be made, it is
 // under way until Return.
 func (b *Budget) Take(now time.Time) bool {
-	second := b.second(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.retrying >= max(minRetrying, b.calls.Load()/oneIn) {
 		return false
 	}
-	if b.takenLocked(second) >= max(minPerSecond*budgetWindow, b.recent(second)/oneIn) {
+	return b.takeLocked(b.second(now), minPerSecond*budgetWindow)
+}
+
+// TakeTogether is Take for a call that ended with its connection.
+func (b *Budget) TakeTogether(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.takeLocked(b.second(now), togetherRecently)
+}
+
+func (b *Budget) takeLocked(second uint32, least int64) bool {
+	if b.takenLocked(second) >= max(least, b.recent(second)/oneIn) {
 		return false
 	}
 	b.retrying++

@@ -93,6 +93,30 @@ func TestBudgetInAStorm(t *testing.T) {
 
 // TestBudgetLateCaller: one whose idea of now is long past neither counts nor wipes
 // out what has come since.
+// What ends with its connection is one failure: with a hundred calls in flight and
+// none before, all of them may be made again, and then no more than of others.
+func TestBudgetOfALostConnection(t *testing.T) {
+	b := resilience.NewBudget(epoch)
+	const lost = 100
+	for range lost {
+		b.Begin(epoch)
+	}
+	for i := range lost {
+		if !b.TakeTogether(epoch) {
+			t.Fatalf("retry %d of %d calls that were lost together is refused", i+1, lost)
+		}
+	}
+	if b.TakeTogether(epoch.Add(9*time.Second)) || b.Take(epoch.Add(9*time.Second)) {
+		t.Error("a second lost connection has a budget of its own within 10 s")
+	}
+	for range lost {
+		b.Return()
+	}
+	if !b.TakeTogether(epoch.Add(10 * time.Second)) {
+		t.Error("the budget does not come back")
+	}
+}
+
 func TestBudgetLateCaller(t *testing.T) {
 	b := resilience.NewBudget(epoch)
 	now := epoch.Add(16 * time.Second)

@@ -14,6 +14,9 @@ const patience = time.Second
 type Outcome struct {
 	// Cause is what the transport knows, from [Lost] to [Answered].
 	Cause Cause
+	// Together is set when the attempt ended with its connection, and every other one
+	// on it; Counted when one of the others has been classified already.
+	Together, Counted bool
 	// Code and Message are the status of an answer.
 	Code    codes.Code
 	Message string
@@ -36,13 +39,16 @@ type Verdict struct {
 	// NotExecuted says that the upstream certainly did nothing with the call.
 	NotExecuted bool
 	Fault       Fault
+	// Together is set when the attempt ended with its connection, and every other one
+	// on it. They are one failure.
+	Together bool
 	// Pushback is what the upstream asks of those who would come again.
 	Pushback Pushback
 }
 
 // Classify returns what an attempt's outcome proves and whose fault it was.
 func Classify(o Outcome) Verdict {
-	v := Verdict{Cause: o.Cause}
+	v := Verdict{Cause: o.Cause, Together: o.Together}
 	if o.Cause == Answered {
 		if o.Code == codes.OK {
 			return Verdict{Cause: OK, Fault: NoFault}
@@ -52,6 +58,9 @@ func Classify(o Outcome) Verdict {
 	}
 	v.NotExecuted = outcomes[v.Cause].notExecuted
 	v.Fault = outcomes[v.Cause].fault
+	if o.Together && o.Counted {
+		v.Fault = Unproven
+	}
 	if o.Elapsed < patience {
 		switch v.Cause {
 		case DeadlinePassed:

@@ -105,6 +105,18 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// Calls that were lost with their connection blame the upstream once.
+func TestLostTogether(t *testing.T) {
+	first := resilience.Classify(resilience.Outcome{Cause: resilience.Lost, Together: true})
+	if first.Fault != resilience.Upstream || !first.Together || first.NotExecuted {
+		t.Errorf("the first: %+v", first)
+	}
+	next := resilience.Classify(resilience.Outcome{Cause: resilience.Lost, Together: true, Counted: true})
+	if next.Fault != resilience.Unproven || !next.Together || next.NotExecuted {
+		t.Errorf("the others: %+v", next)
+	}
+}
+
 func TestCodesThatBlameTheRequest(t *testing.T) {
 	for _, code := range []codes.Code{
 		codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied,
