@@ -26,6 +26,8 @@ ARGS ?=
 MAX_ALLOCS ?= 8
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
+# Which SDKs test-sdks plays: a comma list, or all.
+SDKS ?= go,python,js
 # A seed for soak to begin with (empty: a new one), and how long it runs.
 SEED ?=
 DURATION ?= 1h
@@ -56,6 +58,10 @@ test: ## Run every test under the race detector
 .PHONY: conformance
 conformance: ## Run h2spec and gRPC's interop suite against the built sidecar
 	go test -race -count=1 -timeout 10m ./test/conformance
+
+.PHONY: test-sdks
+test-sdks: ## Play the SDKs' scenarios through the sidecar (SDKS=all: every SDK, into docs/compatibility.md)
+	go run ./test/sdk -sdks '$(SDKS)' $(if $(filter all,$(SDKS)),-o docs/compatibility.md) $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: ## Install the proxies that bench compares with (Debian, as root)
