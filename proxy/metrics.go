@@ -34,6 +34,7 @@ type metrics struct {
 	notRetried   *prometheus.CounterVec
 	transitions  *prometheus.CounterVec
 	queueSeconds prometheus.Histogram
+	rest         restMetrics
 	// methods holds what is bound to a method, by its Index.
 	methods []methodMetrics
 }
@@ -104,6 +105,7 @@ func newMetrics(version string, store *h2.Store) *metrics {
 			Buckets: buckets,
 		}),
 	}
+	m.rest.init(m.registry)
 	for known := range method.All() {
 		shape := "unary"
 		if known == method.Other {
@@ -216,6 +218,40 @@ func codeName(code codes.Code) string {
 		return code.String()
 	}
 	return "other"
+}
+
+// restMetrics are those of the REST side, by route: a template of a path, never a
+// path.
+type restMetrics struct {
+	inFlight atomic.Int64
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	attempts *prometheus.CounterVec
+	breakers *prometheus.GaugeVec
+}
+
+func (m *restMetrics) init(registry *prometheus.Registry) {
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "qdrant_sidecar_rest_requests_total",
+		Help: "REST requests that ended, by the status that the caller got.",
+	}, []string{"route", "code"})
+	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "qdrant_sidecar_rest_request_seconds",
+		Help:    "Time from the arrival of a REST request to the end of its answer.",
+		Buckets: buckets,
+	}, []string{"route"})
+	m.attempts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "qdrant_sidecar_rest_attempts_total",
+		Help: "Attempts of REST requests, by what each came to.",
+	}, []string{"route", "outcome"})
+	m.breakers = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "qdrant_sidecar_rest_circuit_breaker_open",
+		Help: "1 while REST requests of the route are refused because too many have failed; of routes where that has happened.",
+	}, []string{"route", "endpoint"})
+	registry.MustRegister(m.requests, m.seconds, m.attempts, m.breakers, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "qdrant_sidecar_rest_requests_in_flight",
+		Help: "REST requests that are under way.",
+	}, func() float64 { return float64(m.inFlight.Load()) }))
 }
 
 // poolCollector shows the pool as it is at the time of the scrape.

@@ -23,12 +23,14 @@ func (c *config) check(found *problems) {
 				c.written("url"), a)
 		}
 	}
+	c.checkREST(found)
 	c.checkListeners(found)
 	if c.adminListen != (address{}) && !c.adminListen.loopback() {
 		found.add("--admin-listen %s can be reached from other machines; it must be a loopback address, unix:///path or off.", c.adminListen)
 	}
 	c.checkTLS(found)
 	c.checkKey(found)
+	c.checkRESTKey(found)
 	c.checkLimits(found)
 }
 
@@ -67,6 +69,7 @@ func (c *config) checkListeners(found *problems) {
 	for _, a := range c.listen {
 		add("listen", a)
 	}
+	add("rest-listen", c.rest.listen)
 	add("metrics-listen", c.metricsListen)
 	add("admin-listen", c.adminListen)
 }

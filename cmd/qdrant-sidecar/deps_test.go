@@ -23,6 +23,7 @@ var imports = []struct {
 	{of: "resilience", not: []string{"..."}, why: "policy is pure: it knows no sockets"},
 	{of: "proxy", not: []string{"proxy/admin", "internal/memqdrant", "internal/demo", "internal/digits", "gen/..."}, why: "the data path serves no pages and knows no schema"},
 	{of: "proxy/method", not: []string{"..."}, but: []string{"resilience"}, why: "the method table knows what may be repeated, and nothing of how"},
+	{of: "proxy/rest", not: []string{"..."}, but: []string{"resilience"}, why: "HTTP passes beside gRPC: they share what decides about failures, and no more"},
 	{of: "proxy/admin", not: []string{"proxy", "proxy/method", "internal/..."}, why: "pages show what they are given"},
 	{of: "internal/memqdrant", not: []string{"..."}, why: "it stands for the real Qdrant, so it shares nothing with the proxy"},
 	{of: "internal/demo", not: []string{"..."}, but: []string{"internal/digits"}, why: "the show uses the sidecar as any user does: over the network"},

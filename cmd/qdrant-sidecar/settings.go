@@ -49,7 +49,7 @@ func (s *setting) boolean() bool { return s.value == "" }
 const configFile = "config"
 
 // settings are all of them, in the order of the manual.
-var settings = slices.Concat(generalSettings, policySettings, limitSettings)
+var settings = slices.Concat(generalSettings, restSettings, policySettings, limitSettings)
 
 var generalSettings = []*setting{
 	{
@@ -212,6 +212,7 @@ type config struct {
 	logLevel          slog.Level
 	policy            policy
 	limits            h2.Limits // as configured; wrong ones are 0
+	rest              restConfig
 
 	// fileBroken says that the file had problems, so that settings may be missing
 	// which it was to give.

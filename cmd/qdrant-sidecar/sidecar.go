@@ -22,6 +22,7 @@ import (
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy"
 	"qdrant-sidecar/proxy/admin"
+	"qdrant-sidecar/proxy/rest"
 )
 
 // sidecar is the running program between start and stop.
@@ -30,6 +31,8 @@ type sidecar struct {
 	log       *slog.Logger
 	started   time.Time
 	proxy     *proxy.Server
+	rest      *rest.Server      // nil when it is off
+	memory    *memqdrant.Server // nil when Qdrant is elsewhere
 	listeners []boundListener
 	serving   sync.WaitGroup
 	// broken receives the failure of a listener that was to serve on.
@@ -41,7 +44,7 @@ type sidecar struct {
 // boundListener is an open listener and what it is for.
 type boundListener struct {
 	net.Listener
-	name string // as in logs: grpc, metrics, admin
+	name string // as in logs: grpc, rest, metrics, admin
 	role adminv1.Listener_Role
 }
 
@@ -75,6 +78,10 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 	s.proxy = proxy.New(proxy.Config{
 		Pool: connections, Limits: c.limits, APIKey: c.apiKey, Resilience: c.resilience(), Version: version, Logger: log,
 	})
+	if err := s.startREST(); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
 	s.serveMetrics()
 	s.serveAdmin(connections)
 	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_DATA) {
@@ -104,7 +111,8 @@ func (s *sidecar) stop(impatient context.Context) {
 	ctx, cancel := context.WithTimeoutCause(impatient, s.config.drainTimeout, errDrainTimeout)
 	defer cancel()
 	s.log.Info("draining", "in_flight", s.proxy.InFlight(), "timeout_seconds", s.config.drainTimeout.Seconds())
-	cut := s.proxy.Drain(ctx)
+	drained := s.drainREST(ctx)
+	cut := s.proxy.Drain(ctx) + <-drained
 	if cut > 0 {
 		s.log.Warn("cut calls in flight", "calls", cut, "because", context.Cause(ctx).Error())
 	}
@@ -120,6 +128,9 @@ func (s *sidecar) bindAll() error {
 		if err := s.bind(a, "listen", "grpc", adminv1.Listener_ROLE_DATA); err != nil {
 			return err
 		}
+	}
+	if err := s.bindREST(); err != nil {
+		return err
 	}
 	if err := s.bind(s.config.metricsListen, "metrics-listen", "metrics", adminv1.Listener_ROLE_METRICS); err != nil {
 		return err
@@ -193,6 +204,7 @@ func (s *sidecar) endpoint() (pool.Endpoint, error) {
 	}
 	lis := bufconn.Listen(1 << 20)
 	database := memqdrant.New()
+	s.memory = database
 	s.serve(func() error { return database.Serve(lis) })
 	s.onStop(database.Stop)
 	return pool.Endpoint{Address: c.upstream.String(), Dial: lis.DialContext}, nil
@@ -239,7 +251,7 @@ func (s *sidecar) serveAdmin(connections *pool.Pool) {
 func (s *sidecar) openListeners() []*adminv1.Listener {
 	var open []*adminv1.Listener
 	for _, lis := range s.listeners {
-		if lis.role == adminv1.Listener_ROLE_DATA && s.proxy.Draining() {
+		if (lis.role == adminv1.Listener_ROLE_DATA || lis.name == restListener) && s.proxy.Draining() {
 			continue
 		}
 		open = append(open, &adminv1.Listener{Role: lis.role, Address: lis.Address()})

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
@@ -36,6 +37,7 @@ const Version = "1.18.3"
 // Server is one in-memory Qdrant node. All methods are safe for concurrent use.
 type Server struct {
 	grpc *grpc.Server
+	rest *http.Server
 }
 
 // New returns a server with an empty database, ready to Serve.
@@ -54,6 +56,7 @@ func New() *Server {
 		grpc.WaitForHandlers(true), // so that nothing of a server runs once Stop has returned
 	)}
 	db := newDatabase()
+	s.rest = newREST(db)
 	r := unaryCalls{s.grpc}
 	qdrant.RegisterQdrantServer(r, rootService{})
 	qdrant.RegisterCollectionsServer(r, collectionsService{db: db})
@@ -73,10 +76,16 @@ func (s *Server) Serve(lis net.Listener) error {
 }
 
 // GracefulStop refuses new calls, waits for the running ones and closes every connection.
-func (s *Server) GracefulStop() { s.grpc.GracefulStop() }
+func (s *Server) GracefulStop() {
+	s.grpc.GracefulStop()
+	_ = s.rest.Close() // its calls are short
+}
 
 // Stop closes every connection at once; running calls fail.
-func (s *Server) Stop() { s.grpc.Stop() }
+func (s *Server) Stop() {
+	_ = s.rest.Close()
+	s.grpc.Stop()
+}
 
 type rootService struct {
 	qdrant.UnimplementedQdrantServer

@@ -9,7 +9,7 @@ import (
 
 // demoAt is the environment of a demo that takes no well-known port.
 func demoAt(more ...string) []string {
-	return append([]string{"QDRANT_LISTEN=127.0.0.1:0", "QDRANT_METRICS_LISTEN=127.0.0.1:0", "QDRANT_ADMIN_LISTEN=off"}, more...)
+	return append([]string{"QDRANT_LISTEN=127.0.0.1:0", "QDRANT_REST_LISTEN=off", "QDRANT_METRICS_LISTEN=127.0.0.1:0", "QDRANT_ADMIN_LISTEN=off"}, more...)
 }
 
 // TestDemoOnce shows and ends, over the embedded Qdrant and over another one,

@@ -16,7 +16,7 @@ import (
 // quiet is the environment of a sidecar that listens nowhere but where it is
 // told to.
 func quiet(more ...string) []string {
-	return append([]string{"QDRANT_URL=memory://", "QDRANT_METRICS_LISTEN=off", "QDRANT_ADMIN_LISTEN=off"}, more...)
+	return append([]string{"QDRANT_URL=memory://", "QDRANT_REST_LISTEN=off", "QDRANT_METRICS_LISTEN=off", "QDRANT_ADMIN_LISTEN=off"}, more...)
 }
 
 // socketPath returns a path for a socket.

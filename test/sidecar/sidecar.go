@@ -41,6 +41,8 @@ type Options struct {
 	Env []string
 	// Admin switches the admin listener on.
 	Admin bool
+	// REST switches the REST listener on.
+	REST bool
 	// Plain runs a build without the race detector, which takes several times the
 	// memory: for tests that measure it.
 	Plain bool
@@ -51,9 +53,9 @@ type Options struct {
 
 // Sidecar is a running binary. Its methods may be used by any goroutine.
 type Sidecar struct {
-	// GRPC, Metrics and Admin are the addresses of the listeners,
-	// "127.0.0.1:port"; Admin is empty unless asked for.
-	GRPC, Metrics, Admin string
+	// GRPC, Metrics, Admin and REST are the addresses of the listeners,
+	// "127.0.0.1:port"; the last two are empty unless asked for.
+	GRPC, Metrics, Admin, REST string
 
 	t       testing.TB
 	cmd     *exec.Cmd
@@ -81,6 +83,10 @@ func Start(t testing.TB, o Options) *Sidecar {
 	if o.Admin {
 		admin = "127.0.0.1:0"
 	}
+	rest := "off"
+	if o.REST {
+		rest = "127.0.0.1:0"
+	}
 	s := &Sidecar{t: t, log: newLog(), exited: make(chan struct{})}
 	s.cmd = exec.Command(path, append([]string{"serve"}, o.Args...)...)
 	s.cmd.Env = append(cleanEnvironment(),
@@ -88,6 +94,7 @@ func Start(t testing.TB, o Options) *Sidecar {
 		"QDRANT_LISTEN=127.0.0.1:0",
 		"QDRANT_METRICS_LISTEN=127.0.0.1:0",
 		"QDRANT_ADMIN_LISTEN="+admin,
+		"QDRANT_REST_LISTEN="+rest,
 		"QDRANT_DRAIN_TIMEOUT=5s",
 		// By default a race build sleeps a second before it exits.
 		"GORACE=atexit_sleep_ms=50",
@@ -110,6 +117,9 @@ func Start(t testing.TB, o Options) *Sidecar {
 	s.Metrics = s.listener(ctx, "metrics")
 	if o.Admin {
 		s.Admin = s.listener(ctx, "admin")
+	}
+	if o.REST {
+		s.REST = s.listener(ctx, "rest")
 	}
 	if !o.Unready {
 		s.WaitReady(ctx)

@@ -1,0 +1,221 @@
+// Package rest passes the REST API of Qdrant, port 6333, through to it: for the
+// SDKs that use it beside gRPC, for those that use nothing else, for the
+// dashboard, curl, and snapshots of any size. Bytes are not parsed; bodies of
+// which not all is stored are passed on as they come.
+//
+// net/http/httputil.ReverseProxy does the forwarding. Around it this package puts
+// back what that changes (see rewrite.go), and decides what may be done again: what
+// was certainly not sent, and what certainly changes nothing.
+package rest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"qdrant-sidecar/resilience"
+)
+
+// Limits on callers. They are far from what HTTP clients do.
+const (
+	// headerTimeout is how long the header of a request may take to come.
+	headerTimeout = 10 * time.Second
+	// maxHeaderBytes is how large it may be: as large as Qdrant's own may be.
+	maxHeaderBytes = 128 << 10
+	// idleTimeout is how long a caller's connection may be idle. It is longer than
+	// any SDK keeps one (10 s), so that it is they who close it: a request cannot
+	// cross the end of its connection then.
+	idleTimeout = 2 * time.Minute
+	// maxStreams is how many requests a connection of HTTP/2 may carry at once.
+	maxStreams = 256
+)
+
+// Upstream is Qdrant's REST API and how to reach it.
+type Upstream struct {
+	// Address is host:port. It names the upstream in errors and is, over TLS, the
+	// host of requests.
+	Address string
+	// TLS is the client configuration; nil means plaintext. It must not offer h2:
+	// over HTTP/1 each request has a connection, and snapshots no window, to itself.
+	TLS *tls.Config
+	// Dial opens the byte stream; nil means TCP to Address.
+	Dial func(ctx context.Context) (net.Conn, error)
+}
+
+// Resilience is what a Server does about failures.
+type Resilience struct {
+	// Policy says how often and how fast reads are repeated.
+	Policy resilience.Policy
+	// ReadTimeout is how long the beginning of an answer may take to come, for
+	// requests of which it is known that they take no time of their own; 0 is no
+	// limit. What the timeout parameter of a request asks for comes on top.
+	ReadTimeout time.Duration
+	// BreakerThreshold is how many failures in a row open a route's breaker; 0 means
+	// no breakers.
+	BreakerThreshold int
+	// Admission bounds the requests in flight.
+	Admission resilience.AdmissionConfig
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Upstream Upstream
+	// APIKey is sent with requests whose callers sent no credentials; "" for none.
+	APIKey string
+	// Budget bounds what is repeated, together with whatever else it is shared with.
+	Budget *resilience.Budget
+	// Resilience is what to do about failures; nil makes the Server a plain
+	// forwarder, which only sends what was certainly never sent another way.
+	Resilience *Resilience
+	// WriteStall is how long a caller may take no byte of an answer before its
+	// connection is closed; 0 is for ever.
+	WriteStall time.Duration
+	// Observer is told of requests; the zero value is nobody.
+	Observer Observer
+	Logger   *slog.Logger
+}
+
+// Observer is told of requests, by many goroutines at once. Funcs may be nil.
+type Observer struct {
+	// Begun is called when a request has come.
+	Begun func()
+	// Ended is called once for each that has begun.
+	Ended func(Observation)
+	// BreakerChanged is called when a route's breaker has changed.
+	BreakerChanged func(resilience.Change)
+}
+
+// Observation is what there is to know of a request that has ended.
+type Observation struct {
+	// Route is the name of one of [Routes].
+	Route string
+	// Code is the status of the answer, 0 if there was none.
+	Code int
+	// Duration is the time from its arrival to the end of its answer.
+	Duration time.Duration
+	// Attempts is what each attempt came to.
+	Attempts []resilience.Cause
+	// Repeated says that at least one followed an attempt that may have arrived.
+	Repeated bool
+	// Reason says why the sidecar failed it; "" for Qdrant's own answers.
+	Reason Reason
+	// NotRetried says why its last failure was the last one; "" for success.
+	NotRetried resilience.NotRetried
+}
+
+// Server takes requests and forwards them. Its methods may be called concurrently.
+type Server struct {
+	cfg       Config
+	log       *slog.Logger
+	warnings  *rate.Limiter
+	lines     *rate.Limiter
+	http      *http.Server
+	transport *http.Transport
+	buffers   buffers
+	store     atomic.Int64 // bytes of stored requests
+	inFlight  atomic.Int64
+	cutting   atomic.Bool // what is in flight is ended
+	// Of Config.Resilience, or doing nothing.
+	policy    resilience.Policy
+	timeout   time.Duration
+	admission *resilience.Admission
+	breakers  *resilience.Breakers
+}
+
+// While Qdrant is down every request fails: what is logged of that is bounded,
+// warnings by themselves, so that what is of less interest hides none.
+const (
+	linesPerSecond = 10
+	lineBurst      = 50
+)
+
+// New returns a Server that waits for [Server.Serve].
+func New(cfg Config) *Server {
+	s := &Server{
+		cfg: cfg, log: cfg.Logger,
+		warnings: rate.NewLimiter(linesPerSecond, lineBurst), lines: rate.NewLimiter(linesPerSecond, lineBurst),
+	}
+	s.transport = newTransport(cfg.Upstream, &s.buffers)
+	var r Resilience
+	if cfg.Resilience != nil {
+		r = *cfg.Resilience
+	}
+	s.policy, s.timeout = r.Policy, r.ReadTimeout
+	s.admission = resilience.NewAdmission(r.Admission)
+	s.breakers = resilience.NewBreakers(resilience.BreakerConfig{
+		Threshold: r.BreakerThreshold, OnChange: cfg.Observer.BreakerChanged,
+	}, cfg.Upstream.Address, Routes())
+	s.breakers.SetAlone(true) // there is no other Qdrant to ask meanwhile
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = &http.Server{
+		Handler:           s,
+		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// OPTIONS * is Qdrant's to answer, like anything else.
+		DisableGeneralOptionsHandler: true,
+		// What it has to say is about callers that break off or send nonsense.
+		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve takes requests from lis until the Server is drained; it returns nil then.
+// It may be called for several listeners.
+func (s *Server) Serve(lis net.Listener) error {
+	if s.cfg.WriteStall > 0 {
+		lis = patientListener{lis, s.cfg.WriteStall}
+	}
+	if err := s.http.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", lis.Addr(), err)
+	}
+	return nil
+}
+
+// Drain stops taking requests and returns when those in flight have ended. When
+// ctx ends first they are cut, and their number is returned. It is called once.
+func (s *Server) Drain(ctx context.Context) (cut int) {
+	if s.http.Shutdown(ctx) != nil {
+		cut = s.InFlight()
+		s.cutting.Store(true)
+		_ = s.http.Close()
+	}
+	s.transport.CloseIdleConnections()
+	return cut
+}
+
+// InFlight returns how many requests are under way.
+func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.inFlight.Add(1)
+	defer s.inFlight.Add(-1)
+	x := newExchange(s, w, r)
+	defer x.end()
+	if !x.begin() {
+		return
+	}
+	proxy := httputil.ReverseProxy{
+		Rewrite:        x.rewrite,
+		Transport:      x,
+		ModifyResponse: x.answered,
+		ErrorHandler:   x.fail,
+		BufferPool:     &s.buffers,
+		ErrorLog:       s.http.ErrorLog,
+	}
+	proxy.ServeHTTP(x.writer, x.request)
+}
