@@ -41,6 +41,9 @@ func modes(t *testing.T) []mode {
 		list[0].once = unsafeWrite
 		list = append(list, mode{"retry-max=0", []string{"--retry-max=0"}, read, someRounds})
 	}
+	if strings.Contains(string(help), "--retry-writes") {
+		list = append(list, mode{"retry-writes=false", []string{"--retry-writes=false"}, idempotentWrite, someRounds})
+	}
 	if strings.Contains(string(help), "--resilience") {
 		list = append(list, mode{"resilience=off", []string{"--resilience=off"}, read, someRounds})
 	}
