@@ -129,6 +129,8 @@ func (s *Server) handle(caller *h2.Stream) {
 		if c.Body, unary, err = caller.ReadWhole(c.ctx, maxStoredRequest); err != nil {
 			c.refused = gone(c.ctx, err)
 		}
+		// One that ends with trailers, which no gRPC client sends, passes as a stream.
+		unary = unary && caller.Trailer() == nil
 	}
 	if unary {
 		_, err = s.unary[c.Method.Index](c.ctx, c)

@@ -135,7 +135,7 @@ func (d *draw) request(c *mixCall, messages []faultwire.Message, ends bool) {
 	c.client = script{{do: sendBody, body: b, end: ends && !apart}}
 	switch {
 	case !ends || !apart:
-	case !c.known && d.percent(5):
+	case d.percent(5):
 		c.client = append(c.client, step{do: sendHeaders, fields: d.metadata(faultwire.Fields{}, 1000), end: true})
 		c.beyond = append(c.beyond, "it ends a connection on which a request has trailers")
 		c.alone = true
