@@ -105,9 +105,11 @@ var outcomes = [causes]struct {
 	Lost: {"lost", false, Upstream},
 	// A server that ends connections in good order refuses what it had not begun
 	// with; ten calls of one GOAWAY are no sick server.
-	NeverSent:      {"never_sent", true, Unproven},
-	Unreachable:    {"unreachable", true, Upstream},
-	TryTimeout:     {"try_timeout", false, Upstream},
+	NeverSent:   {"never_sent", true, Unproven},
+	Unreachable: {"unreachable", true, Upstream},
+	// A query may take longer than an attempt has. The next attempt has all the time
+	// that is left, and its end counts.
+	TryTimeout:     {"try_timeout", false, Unproven},
 	DeadlinePassed: {"deadline", false, Upstream}, // if patient
 	CallerGone:     {"caller_gone", false, Unproven},
 	Refused:        {"refused", true, Unproven},

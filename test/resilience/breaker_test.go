@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -310,30 +311,56 @@ func TestALostConnectionIsOneFailure(t *testing.T) {
 	}
 }
 
-// TestHungTriesOpenABreaker: an attempt that is given up counts, however short its
-// time was.
-func TestHungTriesOpenABreaker(t *testing.T) {
+// TestHungCallsOpenABreaker: that an attempt was given up proves nothing, for a
+// query may take longer than that; that a call had no answer in all of its time does.
+func TestHungCallsOpenABreaker(t *testing.T) {
 	t.Parallel()
 	up := newScripted(t)
 	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{
-		"--try-timeout=0.05", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
+		"--timeout=2", "--try-timeout=0.05", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
 	}})
 	c := dial(t, s.GRPC)
 	up.on("hung", script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
 	before := scrape(t, s)
 	got := c.call(readPath, "hung", nil)
-	if got.code != codes.DeadlineExceeded || got.reason() != "UPSTREAM_TIMEOUT" || up.attempts("hung") != 1 || got.took > patience/10 {
+	if got.code != codes.DeadlineExceeded || got.reason() != "DEADLINE_EXCEEDED" || up.attempts("hung") != 2 {
 		t.Errorf("%v %q after %v and %d attempts", got.code, got.message, got.took, up.attempts("hung"))
 	}
 	after := scrape(t, s)
 	for _, is := range [][2]string{
-		{after.since(before, notRetried, "reason"), "refused×1"},
-		{after.since(before, attempted, "outcome"), "try_timeout×1"},
+		{after.since(before, notRetried, "reason"), "deadline×1"},
+		{after.since(before, attempted, "outcome"), "deadline×1 try_timeout×1"},
 		{after.since(before, moved, "to"), "open×1"},
 	} {
 		if is[0] != is[1] {
 			t.Errorf("counted %q, want %q", is[0], is[1])
 		}
+	}
+}
+
+// TestGivenUpAndRefused: a read whose attempt was given up meets a breaker that has
+// opened meanwhile, and says what became of the attempt.
+func TestGivenUpAndRefused(t *testing.T) {
+	t.Parallel()
+	up := newScripted(t)
+	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{
+		"--try-timeout=0.3", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
+	}})
+	c := dial(t, s.GRPC)
+	up.on("hung", script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
+	up.on("unwell", script{fault: says(codes.DataLoss, "unwell")})
+	before := scrape(t, s)
+	var hung answer
+	var calls sync.WaitGroup
+	calls.Go(func() { hung = c.call(readPath, "hung", nil) })
+	until(t, "the attempt to arrive", func() bool { return up.attempts("hung") == 1 })
+	c.call(readPath, "unwell", nil)
+	calls.Wait()
+	if hung.code != codes.DeadlineExceeded || hung.reason() != "UPSTREAM_TIMEOUT" || up.attempts("hung") != 1 {
+		t.Errorf("%v %q after %v and %d attempts", hung.code, hung.message, hung.took, up.attempts("hung"))
+	}
+	if got := scrape(t, s).since(before, notRetried, "reason"); !strings.Contains(got, "refused×1") {
+		t.Errorf("counted %q, want the refusal", got)
 	}
 }
 

@@ -17,7 +17,7 @@ func seenBy() map[string]func(*testing.T) {
 		// Why the sidecar failed a call itself.
 		"NO_HEALTHY_UPSTREAM": TestUnreachable,
 		"UPSTREAM_LOST":       TestWhatMayBeRepeated,
-		"UPSTREAM_TIMEOUT":    TestHungTriesOpenABreaker,
+		"UPSTREAM_TIMEOUT":    TestGivenUpAndRefused,
 		"CIRCUIT_OPEN":        TestWhatABreakerCounts,
 		"OVERLOADED":          TestRefusedCalls,
 		"DEADLINE_EXCEEDED":   TestLateCalls,

@@ -147,6 +147,8 @@ type outage struct {
 	normal time.Duration
 	// scale divides the number of calls.
 	scale int
+	// again says that those who wait are tried again in the outage, too.
+	again bool
 }
 
 // TestStorm takes the upstream down when 3,000 callers wait for it, with 500 more
@@ -158,7 +160,7 @@ func TestStorm(t *testing.T) {
 			"killed",
 			func(r *rig, _ *stormUpstream) { r.kill() },
 			func(r *rig, up *stormUpstream) { up.recover(); r.revive() },
-			2 * time.Second, 1,
+			2 * time.Second, 1, false,
 		},
 		{
 			"answers UNAVAILABLE",
@@ -166,13 +168,13 @@ func TestStorm(t *testing.T) {
 				up.fail(status.Error(codes.Unavailable, "Service unavailable: starting"))
 			},
 			func(_ *rig, up *stormUpstream) { up.recover() },
-			5 * time.Second, 10,
+			5 * time.Second, 10, false,
 		},
 		{
 			"hangs",
 			func(*rig, *stormUpstream) {},
 			func(_ *rig, up *stormUpstream) { up.recover() },
-			5 * time.Second, 10,
+			5 * time.Second, 10, true,
 		},
 	} {
 		t.Run(o.name, func(t *testing.T) {
@@ -208,6 +210,9 @@ func (o outage) run(t *testing.T) {
 	rose := time.Since(s.start)
 	s.blow(o.normal+time.Second, rate)
 	s.calls.Wait()
+	if o.again {
+		n += waiting
+	}
 	s.check(t, fell, rose, n, attempts, dials, o.normal)
 }
 
