@@ -164,6 +164,7 @@ func (b *breaker) movedLocked(before State) *Change {
 		b.openings = 0
 		b.probe = 0
 		b.epoch.Store((b.epoch.Load()>>1 + 1) << 1)
+	case HalfOpen: // the caller has begun the probe
 	}
 	return change
 }

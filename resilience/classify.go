@@ -62,10 +62,10 @@ func Classify(o Outcome) Verdict {
 		v.Fault = Unproven
 	}
 	if o.Elapsed < patience {
-		switch v.Cause {
-		case DeadlinePassed:
+		if v.Cause == DeadlinePassed {
 			v.Fault = Unproven
-		case ServerTimeout:
+		}
+		if v.Cause == ServerTimeout {
 			v.Fault = Aside
 		}
 	}

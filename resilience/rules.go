@@ -55,6 +55,7 @@ func (p *Policy) rule(cause Cause, class Class) (rule, NotRetried) {
 		if p.InternalWrites && internal || p.LimitedWrites && cause == RateLimited {
 			found = row.read
 		}
+	case UnsafeWrite, Unknown:
 	}
 	switch {
 	case found != never:
