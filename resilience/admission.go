@@ -36,23 +36,37 @@ func DefaultAdmissionConfig(limit int) AdmissionConfig {
 // While there is room it costs two atomic operations and no lock. Safe for
 // concurrent use.
 type Admission struct {
-	cfg      AdmissionConfig
+	maxWait  time.Duration
+	limit    atomic.Int64
 	inFlight atomic.Int64
 	// waiting is the length of the queue, plus those about to join it: a Release that
 	// sees 0 here has been seen by whoever joins later.
 	waiting atomic.Int64
 
 	mu    sync.Mutex
+	most  int // of the queue
 	queue waiters
 	pace  pace
 }
 
 // NewAdmission returns an Admission with all its places free.
 func NewAdmission(cfg AdmissionConfig) *Admission {
-	if cfg.Limit == 0 {
-		cfg.Limit = math.MaxInt
+	a := &Admission{maxWait: cfg.MaxWait}
+	a.Resize(cfg.Limit, cfg.Queue)
+	return a
+}
+
+// Resize changes how many may be in flight, 0 meaning any number, and how many may
+// wait. Who has a place or waits already keeps it.
+func (a *Admission) Resize(limit, queue int) {
+	if limit == 0 {
+		limit = math.MaxInt
 	}
-	return &Admission{cfg: cfg}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limit.Store(int64(limit))
+	a.most = queue
+	a.admitLocked()
 }
 
 // Acquire takes a place, and waits for one if it must. The caller gives it back
@@ -82,7 +96,7 @@ func (a *Admission) Release() {
 func (a *Admission) take() bool {
 	for {
 		n := a.inFlight.Load()
-		if n >= int64(a.cfg.Limit) {
+		if n >= a.limit.Load() {
 			return false
 		}
 		if a.inFlight.CompareAndSwap(n, n+1) {
@@ -99,7 +113,7 @@ func (a *Admission) wait(ctx context.Context) error {
 	if w == nil {
 		return err
 	}
-	timer := time.NewTimer(a.cfg.MaxWait)
+	timer := time.NewTimer(a.maxWait)
 	defer timer.Stop()
 	select {
 	case <-w.admitted:
@@ -113,7 +127,7 @@ func (a *Admission) wait(ctx context.Context) error {
 		if !a.leave(w) {
 			return nil
 		}
-		return &OverloadError{Reason: QueuedTooLong, Waited: a.cfg.MaxWait}
+		return &OverloadError{Reason: QueuedTooLong, Waited: a.maxWait}
 	}
 }
 
@@ -129,7 +143,7 @@ func (a *Admission) join(ctx context.Context) (*waiter, error) {
 	}
 	now := time.Now()
 	if a.queue.len == 0 {
-		a.pace = pace{last: now, places: a.cfg.Limit}
+		a.pace = pace{last: now, places: int(a.limit.Load())}
 	}
 	if err := a.rejectLocked(ctx, now); err != nil {
 		a.waiting.Add(-1)
@@ -142,11 +156,11 @@ func (a *Admission) join(ctx context.Context) (*waiter, error) {
 
 // rejectLocked turns away at once who could not be served.
 func (a *Admission) rejectLocked(ctx context.Context, now time.Time) error {
-	if a.queue.len >= a.cfg.Queue {
+	if a.queue.len >= a.most {
 		return &OverloadError{Reason: QueueFull, Ahead: a.queue.len}
 	}
 	expected := a.pace.expect(a.queue.len)
-	if expected > a.cfg.MaxWait {
+	if expected > a.maxWait {
 		return &OverloadError{Reason: QueuedTooLong, Ahead: a.queue.len, Expected: expected}
 	}
 	if deadline, ok := ctx.Deadline(); ok && now.Add(expected).After(deadline) {
@@ -186,7 +200,7 @@ type AdmissionState struct {
 func (a *Admission) State() AdmissionState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := AdmissionState{InFlight: int(a.inFlight.Load()), Waiting: a.queue.len, Limit: a.cfg.Limit}
+	s := AdmissionState{InFlight: int(a.inFlight.Load()), Waiting: a.queue.len, Limit: int(a.limit.Load())}
 	if s.Limit == math.MaxInt {
 		s.Limit = 0
 	}
