@@ -169,7 +169,7 @@ func TestIPv6Literal(t *testing.T) {
 func connects(t *testing.T, host string, port uint16) {
 	t.Helper()
 	p := newPool(t, pool.Endpoint{Address: net.JoinHostPort(host, strconv.Itoa(int(port)))}, 1)
-	lease, err := p.Pick(t.Context())
+	lease, err := pick(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}

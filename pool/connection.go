@@ -40,15 +40,14 @@ func (s ConnState) String() string {
 	return [...]string{"unused", "connecting", "backoff", "ready", "draining"}[s]
 }
 
-// connection is one of the pool's places for an HTTP/2 connection. It counts
+// connection is one of a node's places for an HTTP/2 connection. It counts
 // as one whatever its state, so that Size bounds sockets exactly: the next
 // connection in its place is not opened before the last is closed.
 type connection struct {
 	id   int
-	pool *Pool
-	ctx  context.Context // ends with the pool
+	node *Node
 
-	// Guarded by pool.mu.
+	// Guarded by node.mu.
 	state     ConnState
 	transport *transport // set while Ready or Draining
 	opened    time.Time  // when transport was set
@@ -59,21 +58,31 @@ type connection struct {
 	idle        chan struct{}
 }
 
-// run keeps the connection open until the pool is closed.
-func (c *connection) run() {
+// settled is how long a connection has to live for its loss to be news and not
+// one more failed attempt to connect.
+const settled = time.Second
+
+// run keeps the connection open for as long as it and its node are wanted.
+func (c *connection) run(wanted context.Context) {
+	defer c.ended()
 	failures := 0
-	for c.ctx.Err() == nil {
-		t, err := c.pool.endpoint.connect(c.ctx)
+	for wanted.Err() == nil {
+		t, err := c.node.endpoint.connect(wanted, c.node.pool.cfg.PingInterval)
 		if err != nil {
 			c.failed(err)
-			c.pause(backoffDelay(failures))
+			c.pause(wanted, backoffDelay(failures))
 			failures++
 			continue
 		}
 		c.ready(t)
-		t.awaitDown(c.ctx)
-		lived, carried := c.drain(t)
-		if lived >= settled || c.ctx.Err() != nil {
+		end := c.serve(wanted, t)
+		lived, carried := c.drain(t, end)
+		switch {
+		case end == connOld && c.dispensable():
+			return
+		case end == connIdle:
+			return
+		case end != connLost || lived >= settled || wanted.Err() != nil:
 			failures = 0
 			continue
 		}
@@ -81,71 +90,96 @@ func (c *connection) run() {
 		// though, when the connection was good for some.
 		if carried == 0 {
 			c.failed(&ConnectError{
-				Address: c.pool.endpoint.Address,
+				Address: c.node.endpoint.Address,
 				Reason:  "the server ended the connection right after it was opened",
 				Err:     errGone,
 			})
 		}
-		c.pause(backoffDelay(failures))
+		c.pause(wanted, backoffDelay(failures))
 		failures++
 	}
 }
 
-func (c *connection) ready(t *transport) {
-	p := c.pool
-	p.mu.Lock()
-	var tell func()
-	if p.failure != nil || p.readyLocked() == 0 {
-		tell = p.onRecovered
+// ended gives the place back.
+func (c *connection) ended() {
+	n := c.node
+	n.mu.Lock()
+	c.state = Unused
+	if n.readyLocked() == 0 {
+		n.growLocked() // the node was removed and has come back meanwhile
 	}
+	n.judgeLocked()
+	n.wakeLocked()
+	unused := n.unusedLocked()
+	n.mu.Unlock()
+	if unused {
+		n.pool.left(n)
+	}
+}
+
+func (c *connection) ready(t *transport) {
+	n := c.node
+	n.mu.Lock()
+	news := n.failure != nil || n.readyLocked() == 0
+	first := n.readyLocked() == 0
 	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
-	p.failure = nil
-	p.wakeLocked()
-	p.mu.Unlock()
-	p.log.Info("connected", "connection", c.id)
-	if tell != nil {
-		tell()
+	n.failure = nil
+	if first {
+		n.warm = c.opened
+	}
+	n.judgeLocked()
+	n.wakeLocked()
+	n.mu.Unlock()
+	n.log.Info("connected", "connection", c.id)
+	if first {
+		n.suspectNow() // that it listens is not all
+	}
+	if news {
+		n.pool.watch.Load().Recovered(n)
 	}
 }
 
 // failed notes why there is no connection and lets waiting calls fail with it.
 func (c *connection) failed(err error) {
 	why, ok := errors.AsType[*ConnectError](err)
-	if !ok { // the pool is being closed
+	if !ok { // nobody wants it any more
 		return
 	}
-	p := c.pool
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	n := c.node
+	// The address may have become another one.
+	n.pool.resolveSoon()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	// A refused port would say the same several times a second.
-	if news := p.failure == nil || p.failure.Reason != why.Reason; news {
-		p.log.Warn("cannot connect", "connection", c.id, "reason", why.Reason)
+	if news := n.failure == nil || n.failure.Reason != why.Reason; news {
+		n.log.Warn("cannot connect", "connection", c.id, "reason", why.Reason)
 	}
-	p.failure, p.failedAt = why, time.Now()
-	p.wakeLocked()
+	n.failure, n.failedAt = why, time.Now()
+	n.judgeLocked()
+	n.wakeLocked()
 }
 
 // pause waits before the next attempt.
-func (c *connection) pause(d time.Duration) {
-	c.pool.mu.Lock()
+func (c *connection) pause(wanted context.Context, d time.Duration) {
+	c.node.mu.Lock()
 	c.state = Backoff
-	c.pool.mu.Unlock()
+	c.node.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-c.ctx.Done():
+	case <-wanted.Done():
 	}
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
+	c.node.mu.Lock()
+	defer c.node.mu.Unlock()
 	c.state = Connecting
 }
 
 // drain takes the connection out of service, waits for its last call to end,
 // closes it, and returns how long it was open and how many calls it carried.
-func (c *connection) drain(t *transport) (lived time.Duration, carried uint64) {
-	p := c.pool
-	p.mu.Lock()
+func (c *connection) drain(t *transport, end ending) (lived time.Duration, carried uint64) {
+	n := c.node
+	n.mu.Lock()
 	lived, carried = time.Since(c.opened), c.calls-c.callsBefore
 	c.state = Draining
 	c.idle = make(chan struct{})
@@ -154,35 +188,39 @@ func (c *connection) drain(t *transport) (lived time.Duration, carried uint64) {
 	}
 	idle, inFlight := c.idle, c.inFlight
 	// With a place to spare the successor need not wait for the last call here.
-	if p.readyLocked() == 0 {
-		p.growLocked()
+	if n.readyLocked() == 0 {
+		n.growLocked()
 	}
-	p.wakeLocked()
-	p.mu.Unlock()
+	n.judgeLocked()
+	n.wakeLocked()
+	n.mu.Unlock()
 
-	if c.ctx.Err() == nil {
-		p.log.Info("connection ended", "connection", c.id, "in_flight", inFlight, "open_seconds", lived.Seconds())
+	ctx := n.pool.ctx
+	if ctx.Err() == nil {
+		n.goAway(t.conn.Why())
+		n.log.Info("connection ended", "connection", c.id, "because", end.String(), "in_flight", inFlight, "open_seconds", lived.Seconds())
 	}
 	select {
 	case <-idle:
-	case <-c.ctx.Done():
+	case <-ctx.Done():
 	}
 	t.close()
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	c.transport, c.idle, c.state = nil, nil, Connecting
 	return lived, carried
 }
 
 // release ends one call's use of the connection.
 func (c *connection) release() {
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
+	n := c.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	c.inFlight--
-	if c.pool.starving {
-		c.pool.starving = false
-		c.pool.wakeLocked()
+	if n.starving {
+		n.starving = false
+		n.wakeLocked()
 	}
 	if c.inFlight == 0 && c.idle != nil {
 		close(c.idle)

@@ -23,6 +23,11 @@ type Endpoint struct {
 	// Address is host:port. It names the endpoint in errors, metrics and the
 	// HTTP/2 :authority, also where Dial is set.
 	Address string
+	// Authority, if set, is the HTTP/2 :authority instead.
+	Authority string
+	// ReadyURL, if set, is Qdrant's /readyz, asked until it answers 200 for once. That
+	// nothing answers says nothing.
+	ReadyURL string
 	// TLS is the client configuration; nil means plaintext. ServerName must be
 	// set in it unless verification is off.
 	TLS *tls.Config
@@ -48,10 +53,10 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 
 // connect opens one HTTP/2 connection. A failure is a [*ConnectError], unless
 // ctx itself was cancelled.
-func (e *Endpoint) connect(ctx context.Context) (*transport, error) {
+func (e *Endpoint) connect(ctx context.Context, pingInterval time.Duration) (*transport, error) {
 	attempt, cancel := context.WithTimeoutCause(ctx, connectTimeout, errNoAnswer)
 	defer cancel()
-	t, err := e.open(attempt)
+	t, err := e.open(attempt, pingInterval)
 	if err == nil {
 		return t, nil
 	}
@@ -65,7 +70,7 @@ func (e *Endpoint) connect(ctx context.Context) (*transport, error) {
 	return nil, &ConnectError{Address: e.Address, Reason: reason(err, e.TLS != nil), Err: err}
 }
 
-func (e *Endpoint) open(ctx context.Context) (*transport, error) {
+func (e *Endpoint) open(ctx context.Context, pingInterval time.Duration) (*transport, error) {
 	dial := e.Dial
 	if dial == nil {
 		dial = func(ctx context.Context) (net.Conn, error) {
@@ -88,7 +93,7 @@ func (e *Endpoint) open(ctx context.Context) (*transport, error) {
 		}
 		conn = secured
 	}
-	return newTransport(ctx, conn, e)
+	return newTransport(ctx, conn, e, pingInterval)
 }
 
 var (

@@ -28,6 +28,9 @@ func (l *Lease) Stream(ctx context.Context, req *Request) (*Stream, error) {
 // Connection returns the number of the connection, from 0, for logs.
 func (l *Lease) Connection() int { return l.conn.id }
 
+// Node returns the node that the connection leads to.
+func (l *Lease) Node() *Node { return l.conn.node }
+
 // Address returns the endpoint's address.
 func (l *Lease) Address() string { return l.transport.address }
 

@@ -1,21 +1,21 @@
-// Package pool keeps a small, exactly bounded number of HTTP/2 connections to
+// Package pool keeps exactly bounded numbers of HTTP/2 connections to the nodes of
 // an upstream and lends them to calls.
 //
-// An [Endpoint] is a place to connect to; a connection is one HTTP/2 connection
-// there. Connections are opened in the background, never on a call's path, and
+// An [Endpoint] is a place to connect to; a [Node] is one that is in use, with its
+// connections. Connections are opened in the background, never on a call's path, and
 // filled in order: few calls share few connections, which was measured to be
-// cheaper than spreading them.
+// cheaper than spreading them. A call has a node chosen first ([Pool.Choose]) and
+// then borrows one of its connections ([Node.Lend]); between the two its owner may
+// have a say.
 package pool
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"qdrant-sidecar/internal/h2"
 )
 
 // CallsPerConnection is how many calls a connection carries before the next one
@@ -23,213 +23,163 @@ import (
 // 9113 §6.5.2 advises no less). Where a server allows fewer, its limit counts.
 const CallsPerConnection = 100
 
-// settled is how long a connection has to live for its loss to be news and not
-// one more failed attempt to connect.
-const settled = time.Second
-
 // pickTimeout bounds the wait for a connection. An attempt to connect that is
 // given up says why, so it gets the time to do so.
 const pickTimeout = connectTimeout + 500*time.Millisecond
 
-// ErrClosed is returned by [Pool.Pick] after [Pool.Close].
+// ErrClosed is returned by [Pool.Choose] and [Node.Lend] after [Pool.Close].
 var ErrClosed = errors.New("the pool is closed")
 
 // Config is what a Pool is made of.
 type Config struct {
-	Endpoint Endpoint
-	// Size bounds the connections to the endpoint, those being opened and those
+	// Endpoints are the nodes of the upstream, by different addresses. Without
+	// Resolver there is at least one.
+	Endpoints []Endpoint
+	// Resolver, if set, says now and again what the endpoints are. Then Endpoints is
+	// empty.
+	Resolver *Resolver
+	// Size bounds the connections to each endpoint, those being opened and those
 	// that still drain included. At least 1.
 	Size int
-	// Logger is told of connections that open, end, and fail to open.
+	// PingInterval is the time between PINGs on a connection; 0 means 20 s.
+	PingInterval time.Duration
+	// IdleTimeout is how long a connection must have carried no call to be closed, if
+	// it is not the endpoint's last one; up to half as long again. 0 means never.
+	IdleTimeout time.Duration
+	// MaxAge is how old a connection gets, give or take a tenth. 0 means any age.
+	MaxAge time.Duration
+	// HealthInterval is the time between HealthChecks of an endpoint, give or take a
+	// tenth; it is less while one is in doubt. 0 means none, so that only connections
+	// and outcomes of calls tell how an endpoint is.
+	HealthInterval time.Duration
+	// Logger is told of endpoints that come, fail and go, and of their connections.
 	Logger *slog.Logger
 }
 
-// Pool lends connections to calls. Its methods may be called concurrently.
+// Pool is the set of nodes. Its methods may be called concurrently.
 type Pool struct {
-	endpoint Endpoint
-	log      *slog.Logger
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	cfg     Config
+	log     *slog.Logger
+	ctx     context.Context // ends with the pool
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	hurry   chan struct{} // asks for the endpoints to be resolved now
 
-	// mu guards everything below, and the mutable fields of connections. It is
-	// never held across a system call.
-	mu     sync.Mutex
-	conns  []*connection
-	closed bool
-	// failure is why the newest attempt to connect failed, and nil from the
-	// start or the last success on. While it is nil a call that finds no
-	// connection waits for the attempt under way; afterwards it fails at once.
-	failure  *ConnectError
-	failedAt time.Time // of failure
-	// starving says that a call waits although there are connections.
-	starving bool
-	// changed is closed and replaced whenever a waiting Pick should look again.
+	// nodes is the present set, in the order of the configuration. It is replaced as
+	// a whole, so that to read it takes no lock.
+	nodes atomic.Pointer[[]*Node]
+	watch atomic.Pointer[Watch]
+
+	// mu guards the changes of the set and who is ejected. It is taken before a
+	// node's.
+	mu sync.Mutex
+	// leaving are the nodes that were removed and still drain, by address.
+	leaving map[string]*Node
+	closed  bool
+	// unresolved is why there is no set; nil while the first attempt is under way.
+	unresolved *ConnectError
+	// changed is closed and replaced when one of the two above or the set changes.
 	changed chan struct{}
-	// onRecovered is told when there are connections again.
-	onRecovered func()
+}
+
+// Watch is what the owner of a pool wants to know.
+type Watch struct {
+	// Changed is called with all nodes before a set of them comes into use. It may keep
+	// with the new ones what it needs for them ([Node.Keep]), and must not call
+	// methods of the Pool. Sets follow each other; it is not called concurrently.
+	Changed func(nodes []*Node)
+	// Recovered is called, under no lock, when a node is seen to get well: a
+	// connection became ready although there was none or the last attempt had failed,
+	// or HealthCheck is answered again.
+	Recovered func(*Node)
 }
 
 // New returns a Pool that is already connecting.
 func New(cfg Config) *Pool {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{
-		endpoint: cfg.Endpoint,
-		log:      cfg.Logger.With("upstream", cfg.Endpoint.Address),
-		stop:     stop,
-		changed:  make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, ctx: ctx, stop: stop,
+		hurry:   make(chan struct{}, 1),
+		leaving: make(map[string]*Node),
+		changed: make(chan struct{}),
 	}
-	for id := range cfg.Size {
-		p.conns = append(p.conns, &connection{id: id, pool: p, ctx: ctx})
+	p.nodes.Store(new([]*Node))
+	p.watch.Store(&Watch{Changed: func([]*Node) {}, Recovered: func(*Node) {}})
+	if cfg.Resolver != nil {
+		p.running.Go(p.resolve)
+	} else {
+		p.apply(cfg.Endpoints)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.growLocked()
+	if cfg.Resolver != nil || len(cfg.Endpoints) > 1 {
+		p.running.Go(p.balance)
+	}
 	return p
 }
 
-// OnRecovered has f called, under no lock, whenever a connection becomes ready of
-// which it is news that it can be had: there was none, or the last attempt to
-// connect had failed. It replaces what was given before.
-func (p *Pool) OnRecovered(f func()) {
+// Watch replaces what is called; it begins with the present set.
+func (p *Pool) Watch(w Watch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.onRecovered = f
+	// In this order, for Recovered may ask for what a node keeps.
+	w.Changed(p.Nodes())
+	p.watch.Store(&w)
 }
 
-// Pick lends a connection, which the caller releases. With connections it waits
-// only while each carries as many calls as Qdrant allows. Without, it waits,
-// hardly longer than an attempt to connect may take, only while nothing speaks
-// against the attempt under way; otherwise it fails at once with a
-// [*ConnectError] that says why nothing is reachable, with [ErrClosed], or with
-// the cause of ctx's end.
-func (p *Pool) Pick(ctx context.Context) (*Lease, error) { return p.PickOther(ctx, nil) }
+// Nodes returns the present set, which is not to be changed.
+func (p *Pool) Nodes() []*Node { return *p.nodes.Load() }
 
-// PickOther is Pick for a call that has failed on a connection, that of a lease
-// which may be released by now, and is better off on another one. If no other is
-// ready it has one opened and waits for it as Pick does; only when that is not to
-// be had it gets the same again. A nil lease avoids nothing.
-func (p *Pool) PickOther(ctx context.Context, than *Lease) (*Lease, error) {
-	var avoid *transport
-	if than != nil {
-		avoid = than.transport
-	}
-	lease, changed, err := p.tryPick(avoid)
-	if lease != nil || err != nil {
-		return lease, err
-	}
-	timer := time.NewTimer(pickTimeout)
-	defer timer.Stop()
-	for lease == nil && err == nil {
-		select {
-		case <-changed:
-			lease, changed, err = p.tryPick(avoid)
-		case <-ctx.Done():
-			err = h2.Cause(ctx)
-		case <-timer.C:
-			avoid = nil
-			if lease, changed, err = p.tryPick(nil); lease == nil && err == nil {
-				err = p.tooLong()
-			}
-		}
-	}
-	return lease, err
-}
-
-// tooLong says why a call that has waited for pickTimeout waits no longer; nil
-// when it may wait on, because there are connections.
-func (p *Pool) tooLong() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.readyLocked() > 0 {
-		return nil
-	}
-	// With every place taken by a connection that drains behind a long call, no
-	// attempt is under way that would ever fail.
-	return &ConnectError{Address: p.endpoint.Address, Reason: "no connection became usable in time", Err: errNoAnswer}
-}
-
-func (p *Pool) tryPick(avoid *transport) (*Lease, <-chan struct{}, error) {
+// apply makes these endpoints the set. What is new connects, what is gone drains,
+// and what comes back while it drains goes on with the places that are free.
+func (p *Pool) apply(endpoints []Endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, nil, ErrClosed
-	}
-	c, full := p.chooseLocked(avoid)
-	if c != nil {
-		c.inFlight++
-		c.calls++
-		return &Lease{conn: c, transport: c.transport}, nil, nil
-	}
-	p.starving = full
-	if p.failure != nil && !full {
-		return nil, nil, p.failure
-	}
-	return nil, p.changed, nil
-}
-
-// chooseLocked returns the first ready connection with room. When all have
-// reached CallsPerConnection it asks for one more and returns the least loaded
-// that the server allows another call. Otherwise it returns nil, and whether that
-// is because all are full. The connection to avoid is as good as not there,
-// unless there is no hope for another.
-func (p *Pool) chooseLocked(avoid *transport) (choice *connection, full bool) {
-	var least, avoided *connection
-	for _, c := range p.conns {
-		if c.state != Ready || c.transport.isDown() {
-			continue // its own goroutine may not have noticed yet
-		}
-		if c.transport == avoid {
-			avoided = c
-			continue
-		}
-		full = true
-		limit := c.transport.maxCalls()
-		if c.inFlight < min(limit, CallsPerConnection) {
-			return c, false
-		}
-		if c.inFlight < limit && (least == nil || c.inFlight < least.inFlight) {
-			least = c
-		}
-	}
-	if full || avoided != nil {
-		p.growLocked()
-	}
-	if least != nil || avoided == nil {
-		return least, full && least == nil
-	}
-	if !full && p.failure == nil && p.connectingLocked() {
-		return nil, false
-	}
-	if avoided.inFlight < avoided.transport.maxCalls() {
-		return avoided, false
-	}
-	return nil, true
-}
-
-// connectingLocked reports whether an attempt to connect is under way.
-func (p *Pool) connectingLocked() bool {
-	return slices.ContainsFunc(p.conns, func(c *connection) bool { return c.state == Connecting })
-}
-
-// growLocked starts the first unused connection, unless one is on its way.
-func (p *Pool) growLocked() {
-	var unused *connection
-	for _, c := range p.conns {
-		if c.state == Connecting || c.state == Backoff {
-			return
-		}
-		if c.state == Unused && unused == nil {
-			unused = c
-		}
-	}
-	if unused == nil || p.closed {
 		return
 	}
-	unused.state = Connecting
-	p.running.Go(unused.run)
+	before := make(map[string]*Node)
+	for _, n := range p.Nodes() {
+		before[n.endpoint.Address] = n
+	}
+	nodes, joining := make([]*Node, 0, len(endpoints)), []*Node{}
+	for _, e := range endpoints {
+		n := before[e.Address]
+		delete(before, e.Address)
+		if n == nil {
+			if n = p.leaving[e.Address]; n == nil {
+				n = newNode(p, e)
+			}
+			delete(p.leaving, e.Address)
+			joining = append(joining, n)
+		}
+		nodes = append(nodes, n)
+	}
+	p.unresolved = nil
+	p.watch.Load().Changed(nodes)
+	for _, n := range joining {
+		if p.cfg.Resolver != nil {
+			n.log.Info("endpoint added")
+		}
+		n.join()
+	}
+	p.nodes.Store(&nodes)
+	for address, n := range before {
+		n.log.Info("endpoint removed")
+		p.leaving[address] = n
+		n.leave()
+	}
+	p.wakeLocked()
 }
 
-// wakeLocked makes every waiting Pick look again.
+// left forgets a removed node of which nothing is left.
+func (p *Pool) left(n *Node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leaving[n.endpoint.Address] == n && n.unused() {
+		delete(p.leaving, n.endpoint.Address)
+	}
+}
+
+// wakeLocked makes every waiting Choose look again.
 func (p *Pool) wakeLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -242,6 +192,9 @@ func (p *Pool) Close() {
 	if !p.closed {
 		p.closed = true
 		p.wakeLocked()
+		for _, n := range p.Nodes() {
+			n.close()
+		}
 	}
 	p.mu.Unlock()
 	p.stop()

@@ -41,7 +41,7 @@ func TestGrowsInOrderUpToSize(t *testing.T) {
 		p := u.pool(t, 3)
 		var leases []*pool.Lease
 		for i := range 450 {
-			lease, err := p.Pick(t.Context())
+			lease, err := pick(t.Context(), p)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func TestGrowsInOrderUpToSize(t *testing.T) {
 		if n := u.most.Load(); n != 3 {
 			t.Errorf("450 calls at once opened %d connections, want exactly 3", n)
 		}
-		for _, c := range p.State().Connections {
+		for _, c := range p.State().Endpoints[0].Connections {
 			if c.InFlight < 100 || c.InFlight > 200 {
 				t.Errorf("connection %d carries %d of 450 calls: not spread by load", c.ID, c.InFlight)
 			}
@@ -64,7 +64,7 @@ func TestGrowsInOrderUpToSize(t *testing.T) {
 		for _, lease := range leases {
 			lease.Release()
 		}
-		lease, err := p.Pick(t.Context())
+		lease, err := pick(t.Context(), p)
 		if err != nil || lease.Connection() != 0 {
 			t.Errorf("after all calls ended the next went to connection %d, %v; want the first", lease.Connection(), err)
 		}
@@ -99,7 +99,7 @@ func TestServersLimitIsWaitedFor(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := p.Pick(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := pick(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a call that may not wait any longer got %v", err)
 		}
 		close(release)
@@ -119,7 +119,7 @@ func TestNothingReachable(t *testing.T) {
 		}, 5)
 
 		start := time.Now()
-		_, err := p.Pick(t.Context())
+		_, err := pick(t.Context(), p)
 		connect, ok := errors.AsType[*pool.ConnectError](err)
 		if !ok || connect.Reason != "connection refused" || connect.Address != "qdrant.test:6334" || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatalf("Pick = %v", err)
@@ -129,7 +129,7 @@ func TestNothingReachable(t *testing.T) {
 		}
 		// From now on an attempt is known to have failed.
 		start = time.Now()
-		if _, err := p.Pick(t.Context()); err == nil || time.Since(start) != 0 {
+		if _, err := pick(t.Context(), p); err == nil || time.Since(start) != 0 {
 			t.Errorf("a later call got %v after %v, want a failure at once", err, time.Since(start))
 		}
 	})
@@ -154,7 +154,7 @@ func TestSilentUpstreamFailsInTime(t *testing.T) {
 			},
 		}, 1)
 		start := time.Now()
-		_, err := p.Pick(t.Context())
+		_, err := pick(t.Context(), p)
 		if err == nil || time.Since(start) > 3*time.Second {
 			t.Fatalf("Pick = %v after %v", err, time.Since(start))
 		}
@@ -172,7 +172,7 @@ func TestPickEndsWithItsContext(t *testing.T) {
 		}, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := p.Pick(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := pick(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Pick = %v, want the deadline", err)
 		}
 	})
@@ -222,7 +222,7 @@ func TestGoAwayLetsCallsFinish(t *testing.T) {
 		stopped := make(chan struct{})
 		go func() { old.GracefulStop(); close(stopped) }()
 		synctest.Wait()
-		if state := p.State().Connections[0].State; state != pool.Draining {
+		if state := p.State().Endpoints[0].Connections[0].State; state != pool.Draining {
 			t.Errorf("after GOAWAY the connection is %v, want draining", state)
 		}
 		close(release)
@@ -270,7 +270,7 @@ func TestUnstableUpstreamIsNotHammered(t *testing.T) {
 		if n := u.dialed.Load(); n > 60 {
 			t.Errorf("%d connections were opened within a minute", n)
 		}
-		if p.State().LastFailure == nil {
+		if p.State().LastFailure() == nil {
 			t.Error("the pool reports no failure")
 		}
 	})
@@ -291,7 +291,7 @@ func TestOutcomes(t *testing.T) {
 			return "", ctx.Err()
 		})
 		p := u.pool(t, 1)
-		lease, err := p.Pick(t.Context())
+		lease, err := pick(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,7 +358,7 @@ func TestLostTogether(t *testing.T) {
 
 func TestDoubleReleasePanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lease, err := newUpstream(t, echo).pool(t, 1).Pick(t.Context())
+		lease, err := pick(t.Context(), newUpstream(t, echo).pool(t, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,7 +385,7 @@ func TestClose(t *testing.T) {
 		if _, ok := errors.AsType[*pool.LostError](result); !ok {
 			t.Errorf("a call that was cut ended with %v", result)
 		}
-		if _, err := p.Pick(t.Context()); !errors.Is(err, pool.ErrClosed) {
+		if _, err := pick(t.Context(), p); !errors.Is(err, pool.ErrClosed) {
 			t.Errorf("Pick after Close = %v", err)
 		}
 		if n := u.open.Load(); n != 0 {
@@ -399,7 +399,7 @@ func TestClose(t *testing.T) {
 func TestPickOther(t *testing.T) {
 	pick := func(t *testing.T, p *pool.Pool, than *pool.Lease) *pool.Lease {
 		t.Helper()
-		lease, err := p.PickOther(t.Context(), than)
+		lease, err := pickOther(t.Context(), p, than)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -448,13 +448,13 @@ func TestPickOtherTakesTheSameForWantOfAnother(t *testing.T) {
 					time.Sleep(wait)
 					return nil, syscall.ECONNREFUSED
 				}}, 2)
-				first, err := p.Pick(t.Context())
+				first, err := pick(t.Context(), p)
 				if err != nil {
 					t.Fatal(err)
 				}
 				first.Release()
 				start := time.Now()
-				again, err := p.PickOther(t.Context(), first)
+				again, err := pickOther(t.Context(), p, first)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -481,16 +481,16 @@ func TestRecoveryIsTold(t *testing.T) {
 		}}, 2)
 		synctest.Wait()
 		var told atomic.Int64
-		p.OnRecovered(func() {
+		p.Watch(pool.Watch{Changed: func([]*pool.Node) {}, Recovered: func(*pool.Node) {
 			told.Add(1)
 			p.State()
-		})
-		first, err := p.Pick(t.Context())
+		}})
+		first, err := pick(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		first.Release()
-		other, err := p.PickOther(t.Context(), first)
+		other, err := pickOther(t.Context(), p, first)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -137,7 +137,7 @@ func TestReasons(t *testing.T) {
 	} {
 		t.Run(test.about, func(t *testing.T) {
 			p := newPool(t, pool.Endpoint{Address: test.address, TLS: test.tls}, 1)
-			lease, err := p.Pick(t.Context())
+			lease, err := pick(t.Context(), p)
 			if test.want == "" {
 				if err != nil {
 					t.Fatal(err)

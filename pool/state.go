@@ -4,19 +4,39 @@ import "time"
 
 // State is a snapshot of the pool.
 type State struct {
-	Address string
-	TLS     bool
-	// Size is the bound on connections; Connections has that many entries.
+	// Size is the bound on connections to each endpoint.
 	Size int
 	// CallsPerConnection is how many calls a connection carries before the next
 	// one is opened.
 	CallsPerConnection int
-	Connections        []Connection
+	// Endpoints are the present ones, in the order of the configuration; removed ones
+	// follow for as long as they drain.
+	Endpoints []EndpointState
+	// Unresolved is why there is no endpoint at all; nil while that is not known.
+	Unresolved *ConnectError
+}
+
+// EndpointState is a snapshot of one endpoint.
+type EndpointState struct {
+	Address  string
+	TLS      bool
+	Standing Standing
+	// Connections has as many entries as may be open.
+	Connections []Connection
 	// LastFailure is why the newest attempt to connect failed; nil when the
 	// newest succeeded or none has ended yet.
 	LastFailure *ConnectError
 	// FailedAt is when that was; meaningless while LastFailure is nil.
 	FailedAt time.Time
+	// Clients is how many client connections are at home here.
+	Clients int
+	// Ejections counts how often it was ejected.
+	Ejections uint64
+	// FailedChecks counts the HealthChecks that were not answered in time.
+	FailedChecks uint64
+	// GoAways counts those of a graceful end, those because of too many resets, and
+	// others.
+	GoAways, TooManyResets, OtherGoAways uint64
 }
 
 // Connection is a snapshot of one connection.
@@ -30,8 +50,32 @@ type Connection struct {
 	Calls uint64
 }
 
-// Ready returns how many connections take calls.
+// Ready returns how many endpoints have a connection that takes calls.
 func (s State) Ready() int {
+	n := 0
+	for i := range s.Endpoints {
+		if s.Endpoints[i].Ready() > 0 && s.Endpoints[i].Standing != Gone {
+			n++
+		}
+	}
+	return n
+}
+
+// LastFailure is why the newest attempt to connect to any endpoint failed, if the
+// newest failed; nil otherwise.
+func (s State) LastFailure() *ConnectError {
+	last := s.Unresolved
+	var at time.Time
+	for _, e := range s.Endpoints {
+		if e.LastFailure != nil && e.FailedAt.After(at) {
+			last, at = e.LastFailure, e.FailedAt
+		}
+	}
+	return last
+}
+
+// Ready returns how many connections take calls.
+func (s EndpointState) Ready() int {
 	n := 0
 	for _, c := range s.Connections {
 		if c.State == Ready {
@@ -41,19 +85,37 @@ func (s State) Ready() int {
 	return n
 }
 
-// State returns a snapshot.
+// State returns a snapshot. What it says of one endpoint is of one moment.
 func (p *Pool) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	state := State{
-		Address:            p.endpoint.Address,
-		TLS:                p.endpoint.TLS != nil,
-		Size:               len(p.conns),
-		CallsPerConnection: CallsPerConnection,
-		LastFailure:        p.failure,
-		FailedAt:           p.failedAt,
+	state := State{Size: p.cfg.Size, CallsPerConnection: CallsPerConnection, Unresolved: p.unresolved}
+	for _, n := range p.Nodes() {
+		state.Endpoints = append(state.Endpoints, n.state())
 	}
-	for _, c := range p.conns {
+	for _, n := range p.leaving {
+		state.Endpoints = append(state.Endpoints, n.state())
+	}
+	return state
+}
+
+func (n *Node) state() EndpointState {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	state := EndpointState{
+		Address:       n.endpoint.Address,
+		TLS:           n.endpoint.TLS != nil,
+		Standing:      n.Standing(),
+		LastFailure:   n.failure,
+		FailedAt:      n.failedAt,
+		Clients:       int(n.homes.Load()),
+		Ejections:     n.ejection.total,
+		FailedChecks:  n.health.failed,
+		GoAways:       n.goAways.graceful,
+		TooManyResets: n.goAways.tooManyResets,
+		OtherGoAways:  n.goAways.other,
+	}
+	for _, c := range n.conns {
 		view := Connection{ID: c.id, State: c.state, InFlight: c.inFlight, Calls: c.calls}
 		if c.transport != nil {
 			view.Opened = c.opened
@@ -61,15 +123,4 @@ func (p *Pool) State() State {
 		state.Connections = append(state.Connections, view)
 	}
 	return state
-}
-
-// readyLocked counts the connections that take calls.
-func (p *Pool) readyLocked() int {
-	n := 0
-	for _, c := range p.conns {
-		if c.state == Ready {
-			n++
-		}
-	}
-	return n
 }

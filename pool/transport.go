@@ -19,15 +19,22 @@ import (
 // Connections are pinged so that a NAT or load balancer between us and Qdrant
 // neither forgets an idle one nor hides that it is dead.
 const (
-	pingAfter   = 20 * time.Second
-	pingTimeout = 5 * time.Second
+	// DefaultPingInterval is below what the quiet ones among them wait: Azure's four
+	// minutes, AWS's 350 s.
+	DefaultPingInterval = 20 * time.Second
+	pingTimeout         = 5 * time.Second
 )
 
 // transport is one HTTP/2 connection to an endpoint.
 type transport struct {
 	conn    *h2.ClientConn
-	address string
+	address string // of the endpoint
+	host    string // as :authority
 	scheme  string
+	// suspect asks for a PING now.
+	suspect chan struct{}
+	// blamed says that the loss of the connection was counted.
+	blamed  atomic.Bool
 	pinging sync.WaitGroup
 	mourned atomic.Bool // a call has been told that the connection is lost
 	stop    context.CancelFunc
@@ -35,28 +42,32 @@ type transport struct {
 
 // newTransport speaks HTTP/2 on conn, which it owns from here on, and returns
 // when the server's preface has arrived.
-func newTransport(ctx context.Context, conn net.Conn, e *Endpoint) (*transport, error) {
+func newTransport(ctx context.Context, conn net.Conn, e *Endpoint, pingInterval time.Duration) (*transport, error) {
 	client, err := h2.NewClientConn(ctx, conn, h2.Limits{})
 	if failure, ok := errors.AsType[*h2.PrefaceError](err); ok {
 		return nil, &prefaceError{cause: failure.Err, got: failure.Got, tls: e.TLS != nil}
 	}
-	t := &transport{conn: client, address: e.Address, scheme: "http"}
+	t := &transport{
+		conn: client, address: e.Address, host: cmp.Or(e.Authority, e.Address), scheme: "http",
+		suspect: make(chan struct{}, 1),
+	}
 	if e.TLS != nil {
 		t.scheme = "https"
 	}
 	var keep context.Context
 	keep, t.stop = context.WithCancel(context.Background())
-	t.pinging.Go(func() { t.keepAlive(keep) })
+	t.pinging.Go(func() { t.keepAlive(keep, cmp.Or(pingInterval, DefaultPingInterval)) })
 	return t, nil
 }
 
 // keepAlive pings the connection, and closes it when nothing comes back.
-func (t *transport) keepAlive(ctx context.Context) {
-	ticker := time.NewTicker(pingAfter)
+func (t *transport) keepAlive(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
+		case <-t.suspect:
 		case <-t.conn.Down():
 			return
 		case <-ctx.Done():
@@ -69,6 +80,14 @@ func (t *transport) keepAlive(ctx context.Context) {
 			t.conn.Fail(errNoPong)
 			return
 		}
+	}
+}
+
+// pingNow has the connection pinged before it is time.
+func (t *transport) pingNow() {
+	select {
+	case t.suspect <- struct{}{}:
+	default:
 	}
 }
 
@@ -107,7 +126,7 @@ func (t *transport) close() {
 func (t *transport) front(req *Request) [4]hpack.HeaderField {
 	authority := req.Authority
 	if authority == "" || t.scheme == "https" {
-		authority = t.address
+		authority = t.host
 	}
 	return [...]hpack.HeaderField{
 		{Name: ":method", Value: cmp.Or(req.Verb, http.MethodPost)},
@@ -169,7 +188,11 @@ func (t *transport) unary(ctx context.Context, req *Request) (Response, error) {
 	}, nil
 }
 
-var errGone = errors.New("the connection is gone")
+var (
+	errGone = errors.New("the connection is gone")
+	// errNotHere says that another endpoint is better off.
+	errNotHere = errors.New("its connections are gone, and another endpoint has some")
+)
 
 // prefaceError says that bytes flow but not those of HTTP/2.
 type prefaceError struct {

@@ -96,16 +96,28 @@ func (u *upstream) pool(t *testing.T, size int) *pool.Pool {
 
 func newPool(t *testing.T, e pool.Endpoint, size int) *pool.Pool {
 	t.Helper()
-	p := pool.New(pool.Config{Endpoint: e, Size: size, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	p := pool.New(pool.Config{Endpoints: []pool.Endpoint{e}, Size: size, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(p.Close)
 	return p
 }
 
 func text(s string) mem.BufferSlice { return mem.BufferSlice{mem.SliceBuffer(s)} }
 
+// pick borrows a connection for nobody in particular.
+func pick(ctx context.Context, p *pool.Pool) (*pool.Lease, error) { return pickOther(ctx, p, nil) }
+
+// pickOther borrows another connection of the same endpoint, if there is one.
+func pickOther(ctx context.Context, p *pool.Pool, than *pool.Lease) (*pool.Lease, error) {
+	n, err := p.Choose(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return n.Lend(ctx, than, false)
+}
+
 // call makes one unary call on a connection of the pool.
 func call(ctx context.Context, p *pool.Pool, message string) (string, error) {
-	lease, err := p.Pick(ctx)
+	lease, err := pick(ctx, p)
 	if err != nil {
 		return "", err
 	}

@@ -63,6 +63,7 @@ func (s *Server) endAttempt(ctx context.Context, c *Call, err error) error {
 		c.verdict = resilience.Classify(c.outcome(err))
 	}
 	s.metrics.attempted(c.Method, c.verdict.Cause)
+	c.report()
 	return err
 }
 

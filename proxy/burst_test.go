@@ -75,7 +75,7 @@ func listen(t *testing.T) net.Listener {
 func sidecar(t *testing.T, upstream string, size int) (*proxy.Server, *pool.Pool, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	connections := pool.New(pool.Config{Endpoint: pool.Endpoint{Address: upstream}, Size: size, Logger: log})
+	connections := pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: upstream}}, Size: size, Logger: log})
 	t.Cleanup(connections.Close)
 	policy := standard()
 	policy.Admission.Limit = 2000 // what the queue does is tested elsewhere
@@ -168,7 +168,7 @@ func TestBurstsLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d calls succeeded, %d were cancelled: this tests nothing", ok.Load(), cancelled.Load())
 	}
 	settle(t, server, before)
-	for _, c := range connections.State().Connections {
+	for _, c := range connections.State().Endpoints[0].Connections {
 		// A connection that was lost on the way would have been missed by a call.
 		if c.InFlight != 0 || c.State != pool.Ready && c.State != pool.Unused {
 			t.Errorf("connection %d is %v and counts %d calls", c.ID, c.State, c.InFlight)

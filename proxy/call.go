@@ -58,6 +58,10 @@ type Call struct {
 	ctx *callContext
 	// sent is what goes upstream.
 	sent pool.Request
+	// home is where the calls of the same caller go.
+	home *pool.Home
+	// node is the endpoint of the attempt under way or of the last one.
+	node *pool.Node
 	// lease is the connection of the attempt under way or of the last one.
 	lease *pool.Lease
 	// timeout is the caller's, from Started on, if it is timed.
@@ -118,8 +122,10 @@ func newCall(caller *h2.Stream) *Call {
 		header, _, _ := caller.Header(context.Background())
 		h = readHeading(header).(*heading)
 	}
+	home, _ := caller.Session().(*pool.Home)
 	c := calls.Get().(*Call)
 	*c = Call{
+		home:       home,
 		FullMethod: h.path, Verb: h.verb, Authority: h.authority, Method: h.method, Header: h.header,
 		timeout: h.timeout, timed: h.timed,
 		Peer: caller.RemoteAddr(), Started: caller.Arrived(), caller: caller,

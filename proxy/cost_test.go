@@ -30,9 +30,9 @@ type course struct {
 func newCourse(tb testing.TB, policy *Resilience, timeout time.Duration) *course {
 	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
-	p := pool.New(pool.Config{Endpoint: pool.Endpoint{Address: "q:1", Dial: func(context.Context) (net.Conn, error) {
+	p := pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: "q:1", Dial: func(context.Context) (net.Conn, error) {
 		return nil, net.ErrClosed
-	}}, Size: 1, Logger: log})
+	}}}, Size: 1, Logger: log})
 	tb.Cleanup(p.Close)
 	s := New(Config{Pool: p, Resilience: policy, Logger: log})
 	tb.Cleanup(s.h2.Close)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
 	"qdrant-sidecar/resilience"
 )
@@ -19,8 +20,10 @@ type Resilience struct {
 	// BreakerThreshold is how many failures in a row open a method's breaker; 0
 	// means no breakers.
 	BreakerThreshold int
-	// Admission bounds the calls in flight.
-	Admission resilience.AdmissionConfig
+	// Admission bounds the calls in flight. Where LimitEach or QueueEach is set, its
+	// Limit or Queue is for each endpoint.
+	Admission            resilience.AdmissionConfig
+	LimitEach, QueueEach bool
 }
 
 // guard is the state of the policy in a [Server].
@@ -33,7 +36,8 @@ type guard struct {
 	policy     resilience.Policy
 	keepWrites bool
 	budget     *resilience.Budget
-	breakers   *resilience.Breakers
+	breaking   resilience.BreakerConfig
+	methods    []string // by number, as breakers know them
 	admission  *resilience.Admission
 }
 
@@ -47,6 +51,13 @@ func (s *Server) protect(r *Resilience) {
 	s.deadlines, s.late = r.Deadlines, newLate(r.Deadlines)
 	s.policy, s.keepWrites = r.Retry, r.KeepWrites
 	s.admission = resilience.NewAdmission(r.Admission)
-	s.breakers = s.newBreakers(r.BreakerThreshold)
+	s.breaking = resilience.BreakerConfig{Threshold: r.BreakerThreshold, OnChange: s.breakerChanged}
+	for m := range method.All() {
+		s.methods = append(s.methods, label(m))
+	}
+	s.pool.Watch(pool.Watch{
+		Changed:   func(nodes []*pool.Node) { s.endpointsChanged(r, nodes) },
+		Recovered: func(n *pool.Node) { breakersOf(n).Recovered() },
+	})
 	s.metrics.registry.MustRegister(guardCollector{s})
 }

@@ -264,32 +264,75 @@ var (
 	connections = prometheus.NewDesc("qdrant_sidecar_connections",
 		"Places for connections to Qdrant by state; together they are the bound, QDRANT_POOL_SIZE.",
 		[]string{"endpoint", "state"}, nil)
+	endpointStanding = prometheus.NewDesc("qdrant_sidecar_endpoint",
+		"1 for the standing of an endpoint: only good ones get new callers while there are any. The series of one that was removed ends.",
+		[]string{"endpoint", "standing"}, nil)
+	endpointClients = prometheus.NewDesc("qdrant_sidecar_endpoint_clients",
+		"Callers' connections whose calls go to the endpoint.", []string{"endpoint"}, nil)
+	endpointEjections = prometheus.NewDesc("qdrant_sidecar_ejections_total",
+		"How often an endpoint was left out for a while because calls failed there.", []string{"endpoint"}, nil)
+	endpointChecks = prometheus.NewDesc("qdrant_sidecar_health_check_failures_total",
+		"HealthChecks of the sidecar's own that were not answered in time.", []string{"endpoint"}, nil)
+	endpointGoAways = prometheus.NewDesc("qdrant_sidecar_goaways_total",
+		"Connections that the endpoint ended with GOAWAY: in good order, because of too many resets, or otherwise.",
+		[]string{"endpoint", "reason"}, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (poolCollector) Describe(ch chan<- *prometheus.Desc) { ch <- poolSize; ch <- connections }
+func (poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		poolSize, connections, endpointStanding, endpointClients, endpointEjections, endpointChecks, endpointGoAways,
+	} {
+		ch <- desc
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 	state := c.pool.State()
 	var inUse, available float64
-	byState := map[pool.ConnState]float64{
-		pool.Unused: 0, pool.Connecting: 0, pool.Backoff: 0, pool.Ready: 0, pool.Draining: 0,
-	}
-	for _, conn := range state.Connections {
-		byState[conn.State]++
-		switch {
-		case conn.InFlight > 0:
-			inUse++
-		case conn.State == pool.Ready:
-			available++
+	for i := range state.Endpoints {
+		e := &state.Endpoints[i]
+		for _, conn := range e.Connections {
+			switch {
+			case conn.InFlight > 0:
+				inUse++
+			case conn.State == pool.Ready:
+				available++
+			}
 		}
+		collectEndpoint(ch, e)
 	}
 	ch <- prometheus.MustNewConstMetric(poolSize, prometheus.GaugeValue, available, "available")
 	ch <- prometheus.MustNewConstMetric(poolSize, prometheus.GaugeValue, inUse, "in_use")
-	for s, n := range byState {
-		ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, n, state.Address, s.String())
+}
+
+func collectEndpoint(ch chan<- prometheus.Metric, e *pool.EndpointState) {
+	send := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, kind, value, append([]string{e.Address}, labels...)...)
 	}
+	byState := map[pool.ConnState]float64{
+		pool.Unused: 0, pool.Connecting: 0, pool.Backoff: 0, pool.Ready: 0, pool.Draining: 0,
+	}
+	for _, conn := range e.Connections {
+		byState[conn.State]++
+	}
+	for s, n := range byState {
+		send(connections, prometheus.GaugeValue, n, s.String())
+	}
+	for s := pool.Gone; s <= pool.Good; s++ {
+		is := 0.0
+		if s == e.Standing {
+			is = 1
+		}
+		send(endpointStanding, prometheus.GaugeValue, is, s.String())
+	}
+	send(endpointClients, prometheus.GaugeValue, float64(e.Clients))
+	send(endpointEjections, prometheus.CounterValue, float64(e.Ejections))
+	send(endpointChecks, prometheus.CounterValue, float64(e.FailedChecks))
+	send(endpointGoAways, prometheus.CounterValue, float64(e.GoAways), "graceful")
+	send(endpointGoAways, prometheus.CounterValue, float64(e.TooManyResets), "too_many_resets")
+	send(endpointGoAways, prometheus.CounterValue, float64(e.OtherGoAways), "other")
 }
 
 // guardCollector shows breakers, budget and queue as they are at the time of the
@@ -328,15 +371,17 @@ func (c guardCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 	}
-	for i, breaker := range c.s.breakers.Status() {
-		if c.s.metrics.methods[i].bound.Load() == nil {
-			continue
+	for _, n := range c.s.pool.Nodes() {
+		for i, breaker := range breakersOf(n).Status() {
+			if c.s.metrics.methods[i].bound.Load() == nil {
+				continue
+			}
+			open := 0
+			if breaker.State == resilience.Open {
+				open = 1
+			}
+			gauge(breakerOpen, open, breaker.Method, n.Address())
 		}
-		open := 0
-		if breaker.State == resilience.Open {
-			open = 1
-		}
-		gauge(breakerOpen, open, breaker.Method, c.s.endpoint)
 	}
 	queue := c.s.admission.State()
 	gauge(queueDepth, queue.Waiting)

@@ -10,8 +10,8 @@ import (
 )
 
 // pickUnary lends the attempt of a unary call its connection.
-func (s *Server) pickUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	lease, err := s.lend(ctx, req.(*Call))
+func pickUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	lease, err := lend(ctx, req.(*Call))
 	if err != nil {
 		return nil, err
 	}
@@ -20,8 +20,8 @@ func (s *Server) pickUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 }
 
 // pickStream is pickUnary for streams.
-func (s *Server) pickStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	lease, err := s.lend(ss.Context(), srv.(*Call))
+func pickStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	lease, err := lend(ss.Context(), srv.(*Call))
 	if err != nil {
 		return err
 	}
@@ -29,12 +29,12 @@ func (s *Server) pickStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerI
 	return next(srv, ss)
 }
 
-func (s *Server) lend(ctx context.Context, c *Call) (*pool.Lease, error) {
+func lend(ctx context.Context, c *Call) (*pool.Lease, error) {
 	var avoid *pool.Lease
-	if c.elsewhere {
+	if c.elsewhere && c.lease != nil && c.lease.Node() == c.node {
 		avoid = c.lease
 	}
-	lease, err := s.pool.PickOther(ctx, avoid)
+	lease, err := c.node.Lend(ctx, avoid, c.Method.NodeLocal)
 	if err != nil {
 		return nil, err
 	}

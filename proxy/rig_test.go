@@ -95,13 +95,13 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	connections := pool.New(pool.Config{
-		Endpoint: pool.Endpoint{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
+		Endpoints: []pool.Endpoint{{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
 			r.dials.Add(1)
 			if r.down.Load() {
 				return nil, net.ErrClosed
 			}
 			return upstream.DialContext(ctx)
-		}},
+		}}},
 		Size: 2, Logger: log,
 	})
 	t.Cleanup(connections.Close)
@@ -115,7 +115,7 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 			t.Errorf("draining cut %d calls", cut)
 		}
 	})
-	r.client = pool.New(pool.Config{Endpoint: pool.Endpoint{Address: "sidecar.test", Dial: front.DialContext}, Size: 64, Logger: slog.New(slog.DiscardHandler)})
+	r.client = pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: "sidecar.test", Dial: front.DialContext}}, Size: 64, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(r.client.Close)
 	return r
 }
@@ -145,7 +145,7 @@ func (r *rig) call(method string, header ...string) answer {
 // callWith makes a call whose header has these names and values besides.
 func (r *rig) callWith(ctx context.Context, method, body string, header ...string) answer {
 	r.t.Helper()
-	lease, err := r.client.Pick(ctx)
+	lease, err := lend(ctx, r.client)
 	if err != nil {
 		r.t.Errorf("the sidecar cannot be reached: %v", err)
 		return answer{}
@@ -178,6 +178,15 @@ func (r *rig) callWith(ctx context.Context, method, body string, header ...strin
 		a.text = string(text[5:])
 	}
 	return a
+}
+
+// lend borrows a connection of a pool with one endpoint.
+func lend(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
+	n, err := p.Choose(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return n.Lend(ctx, nil, false)
 }
 
 // want checks an answer's code, and the number of attempts made so far.

@@ -55,7 +55,6 @@ type Config struct {
 // Server takes calls and forwards them. Its methods may be called concurrently.
 type Server struct {
 	pool     *pool.Pool
-	endpoint string // the upstream's name
 	apiKey   string
 	tooLarge error // for calls whose metadata exceeds the limits
 	log      *slog.Logger
@@ -77,7 +76,7 @@ type Server struct {
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
 	s := &Server{
-		pool: cfg.Pool, endpoint: cfg.Pool.State().Address, apiKey: cfg.APIKey,
+		pool: cfg.Pool, apiKey: cfg.APIKey,
 		log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{}),
 	}
 	cfg.Limits.Store = h2.NewStore(maxStoredRequests)
@@ -216,8 +215,10 @@ func (s *Server) Serve(lis net.Listener) error {
 		conn, err := lis.Accept()
 		if err == nil {
 			go func() {
+				home := new(pool.Home)
+				defer home.Close()
 				// What this costs a call is told with the call.
-				err := s.h2.ServeConn(conn)
+				err := s.h2.ServeConn(conn, home)
 				s.log.Debug("a caller's connection ended", "peer", peerName(conn.RemoteAddr()), "error", err)
 			}()
 			continue
@@ -292,10 +293,10 @@ func (s *Server) Ready() error {
 	if state.Ready() > 0 {
 		return nil
 	}
-	if state.LastFailure != nil {
-		return state.LastFailure
+	if why := state.LastFailure(); why != nil {
+		return why
 	}
-	return fmt.Errorf("connecting to Qdrant at %s", state.Address)
+	return errors.New("connecting to Qdrant")
 }
 
 // Draining reports whether [Server.Drain] was called.

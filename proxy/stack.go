@@ -22,7 +22,7 @@ func (s *Server) stack() []interceptors {
 		layer{enter: s.addAPIKey}.interceptors(),
 	)
 	if !s.resilient {
-		return append(stack, s.attempts()...)
+		return append(stack, s.attempts(layer{enter: s.choose}.interceptors())...)
 	}
 	stack = append(stack,
 		// What nobody waits for any more takes no place and no attempt from others.
@@ -32,8 +32,9 @@ func (s *Server) stack() []interceptors {
 		// Inside of retry, because a place is held for an attempt, and not while
 		// waiting to make the next one.
 		layer{enter: s.admit, leave: s.dismiss}.interceptors(),
-		// After the wait for a place, for only then is its permit about to be used.
-		layer{enter: s.askBreaker, leave: s.tellBreaker}.interceptors(),
+		// After the wait for a place, during which an endpoint may fail, and for only
+		// then is the breaker's permit about to be used.
+		layer{enter: s.chooseGuarded, leave: s.tellBreaker}.interceptors(),
 	)...)
 }
 
@@ -69,7 +70,7 @@ func (s *Server) attempts(guards ...interceptors) []interceptors {
 			// Inside of the breaker, which asks on its way out what this one found.
 			layer{enter: s.beginAttempt, leave: s.endAttempt}.interceptors(),
 			// A connection is held for an attempt and no longer.
-			{s.pickUnary, s.pickStream},
+			{pickUnary, pickStream},
 		},
 	)
 }

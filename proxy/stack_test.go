@@ -31,9 +31,9 @@ func newServer(t *testing.T) (*Server, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
 	p := pool.New(pool.Config{
-		Endpoint: pool.Endpoint{Address: "qdrant.test:6334", Dial: func(context.Context) (net.Conn, error) {
+		Endpoints: []pool.Endpoint{{Address: "qdrant.test:6334", Dial: func(context.Context) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-		}},
+		}}},
 		Size:   1,
 		Logger: slog.New(slog.DiscardHandler),
 	})

@@ -103,7 +103,7 @@ func faulty(t *testing.T, policy *proxy.Resilience, fault func(*faultwire.Stream
 		}
 	})
 	log := slog.New(slog.DiscardHandler)
-	connections := pool.New(pool.Config{Endpoint: pool.Endpoint{Address: upstream.Addr()}, Size: 2, Logger: log})
+	connections := pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: upstream.Addr()}}, Size: 2, Logger: log})
 	t.Cleanup(connections.Close)
 	return front(t, proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: log}))
 }

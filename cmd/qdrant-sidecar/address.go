@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type upstream struct {
 	memory bool   // the embedded one; nothing below is set then
 	socket string // the path of a Unix socket; nothing below is set then
 	tls    bool
+	dns    bool // host is a name of which every address is a node
 	host   string
 	port   int // the gRPC port
 }
@@ -28,16 +30,76 @@ const (
 	grpcPort = 6334
 )
 
-// String returns host:port, unix:///path or memory://.
+// String returns host:port, dns:///host:port, unix:///path or memory://.
 func (u upstream) String() string {
 	switch {
+	case u.dns:
+		return "dns:///" + u.authority()
 	case u.memory:
 		return "memory://"
 	case u.socket != "":
 		return "unix://" + u.socket
 	}
-	return net.JoinHostPort(u.host, strconv.Itoa(u.port))
+	return u.authority()
 }
+
+// authority returns host:port.
+func (u upstream) authority() string { return net.JoinHostPort(u.host, strconv.Itoa(u.port)) }
+
+// parseUpstreams reads a URL in which several hosts may stand, separated by commas.
+func parseUpstreams(v string) ([]upstream, error) {
+	var all []upstream
+	scheme := ""
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			return nil, errors.New("has an empty place in its list of hosts")
+		}
+		if own, _, ok := strings.Cut(part, "://"); ok && scheme == "" {
+			scheme = own
+		} else if !ok && scheme != "" {
+			part = scheme + "://" + part
+		}
+		u, err := parseUpstream(part)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 && (u.tls != all[0].tls || u.host == "" || u.dns || all[0].host == "" || all[0].dns) {
+			return nil, errors.New("must have one scheme for all its hosts, http or https; other schemes take no list")
+		}
+		if slices.Contains(all, u) {
+			return nil, fmt.Errorf("names %s twice", u)
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// parseDNS reads dns:///name[:port], and dns+https:///name[:port] for TLS.
+func parseDNS(u *url.URL) (upstream, error) {
+	host, port, err := strings.TrimPrefix(u.Path, "/"), strconv.Itoa(grpcPort), error(nil)
+	if strings.Contains(host, ":") {
+		host, port, err = net.SplitHostPort(host)
+	}
+	n, portErr := strconv.Atoi(port)
+	switch {
+	case u.Host != "":
+		return upstream{}, fmt.Errorf("names the DNS server %q; only the system's is asked: want %s:///name[:port]", u.Host, u.Scheme)
+	case err != nil || host == "" || strings.ContainsAny(host, "/@") || u.RawQuery != "" || u.Fragment != "":
+		return upstream{}, fmt.Errorf("must be %s:///name[:port], such as %s:///qdrant-headless:6334", u.Scheme, u.Scheme)
+	case portErr != nil || n < 1 || n > 65535:
+		return upstream{}, fmt.Errorf("has the port %q; it must be from 1 to 65535", port)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return upstream{}, fmt.Errorf("has the address %s where a name is to be resolved; addresses are listed as http://%s", host, host)
+	}
+	if n == restPort {
+		n = grpcPort
+	}
+	return upstream{dns: true, tls: u.Scheme == dnsTLS, host: host, port: n}, nil
+}
+
+// dnsTLS is the scheme of a name whose nodes speak TLS.
+const dnsTLS = "dns+https"
 
 // parseUpstream reads a URL as the SDKs do. The value is not repeated in errors
 // when it may hold a password.
@@ -57,6 +119,8 @@ func parseUpstream(v string) (upstream, error) {
 		return upstream{}, errors.New("is not a URL: want http(s)://host[:port]")
 	}
 	switch {
+	case u.Scheme == "dns" || u.Scheme == dnsTLS:
+		return parseDNS(u)
 	case u.User != nil:
 		return upstream{}, errors.New("must not hold a user or password; an API key belongs into QDRANT_API_KEY")
 	case u.Scheme == "memory":
@@ -65,7 +129,7 @@ func parseUpstream(v string) (upstream, error) {
 		}
 		return upstream{memory: true}, nil
 	case u.Scheme != "http" && u.Scheme != "https":
-		return upstream{}, fmt.Errorf("has the scheme %q; it must be http, https, unix or memory", u.Scheme)
+		return upstream{}, fmt.Errorf("has the scheme %q; it must be http, https, dns, dns+https, unix or memory", u.Scheme)
 	case u.Hostname() == "":
 		return upstream{}, errors.New("names no host")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":

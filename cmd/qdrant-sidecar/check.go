@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,7 @@ func (c *config) check(found *problems) {
 			"or to memory:// for an embedded, empty, in-memory Qdrant.")
 	}
 	for _, a := range c.listen {
-		if c.upstream.reaches(a) {
+		if slices.ContainsFunc(c.upstreams(), func(u upstream) bool { return u.reaches(a) }) {
 			found.add("%s leads to --listen %s, where the sidecar itself takes calls (6333 and 6334 both mean gRPC at 6334), "+
 				"so every call would loop: if Qdrant is on this machine, listen elsewhere, for instance --listen 127.0.0.1:6336.",
 				c.written("url"), a)
@@ -110,15 +111,18 @@ func readAuthorities(name string) (*x509.CertPool, error) {
 	return authorities, nil
 }
 
-// tlsConfig returns how to connect to the upstream; nil for plaintext.
-func (c *config) tlsConfig() (*tls.Config, error) {
-	if !c.upstream.tls {
+// upstreams are all nodes that are listed.
+func (c *config) upstreams() []upstream { return append([]upstream{c.upstream}, c.others...) }
+
+// tlsConfig returns how to connect to a node; nil for plaintext.
+func (c *config) tlsConfig(u upstream) (*tls.Config, error) {
+	if !u.tls {
 		return nil, nil
 	}
 	conf := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{"h2"},
-		ServerName:         c.upstream.host,
+		ServerName:         u.host,
 		InsecureSkipVerify: c.skipVerify, //nolint:gosec // by a setting that is named for the danger
 	}
 	if c.serverName != "" {
@@ -152,7 +156,8 @@ func (c *config) checkKey(found *problems) {
 	if strings.ContainsFunc(c.apiKey, func(r rune) bool { return r < ' ' || r > '~' }) {
 		found.add("The API key has characters that no header can carry; it must be printable ASCII.")
 	}
-	if !c.upstream.tls && !c.upstream.loopback() && c.upstream != (upstream{}) && !c.allowKeyPlaintext {
+	away := slices.ContainsFunc(c.upstreams(), func(u upstream) bool { return !u.loopback() })
+	if !c.upstream.tls && away && c.upstream != (upstream{}) && !c.allowKeyPlaintext {
 		found.add("The API key would cross the network to %s in plaintext: use an https:// URL, "+
 			"or accept the danger with --insecure-api-key-plaintext.", c.upstream)
 	}

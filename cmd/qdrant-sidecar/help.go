@@ -50,6 +50,8 @@ func printHelp(w io.Writer) {
 		"(but QDRANT_API_KEY, which is a variable only).\n"+
 		"Flags win over the environment, the environment over the file.\n\n")
 	printSettings(w, generalSettings)
+	fmt.Fprintf(w, "\n%s:\n%s\n", connectionsHeading, wrap(aboutConnections, "", 80))
+	printSettings(w, connectionSettings)
 	fmt.Fprintf(w, "\n%s:\n%s\n", restHeading, wrap(aboutREST, "", 80))
 	printSettings(w, restSettings)
 	fmt.Fprintf(w, "\n%s:\n%s\n", policyHeading, wrap(aboutPolicy, "", 80))
@@ -115,6 +117,8 @@ what is in effect and where each value came from.
 
 `)
 	tabulate(&b, generalSettings)
+	fmt.Fprintf(&b, "\n## %s\n\n%s\n", connectionsHeading, wrap(aboutConnections, "", 90))
+	tabulate(&b, connectionSettings)
 	fmt.Fprintf(&b, "\n## %s\n\n%s\n", restHeading, wrap(aboutREST, "", 90))
 	tabulate(&b, restSettings)
 	fmt.Fprintf(&b, "\n## %s\n\n%s\n", policyHeading, wrap(aboutPolicy, "", 90))

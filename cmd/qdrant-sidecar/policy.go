@@ -45,7 +45,9 @@ func (c *config) resilience() *proxy.Resilience {
 	r := c.policy.Resilience
 	r.Retry.Cap = max(resilience.DefaultPolicy().Cap, r.Retry.Base)
 	r.Admission.Limit = c.policy.concurrent.or(c.poolSize * pool.CallsPerConnection)
+	r.LimitEach = !c.policy.concurrent.set
 	r.Admission.Queue = c.policy.queued.or(r.Admission.Limit)
+	r.QueueEach = r.LimitEach && !c.policy.queued.set
 	return &r
 }
 
@@ -131,7 +133,7 @@ var policySettings = []*setting{
 	},
 	{
 		name: "max-concurrent-calls", value: "N", initial: auto,
-		help: "Most calls in flight to Qdrant; health checks are not counted. \"auto\" is 100 for each connection of --pool-size. 0 is any number.",
+		help: "Most calls in flight to Qdrant; health checks are not counted. \"auto\" is 100 for each connection of --pool-size, times the nodes there are. 0 is any number.",
 		set:  one(func(c *config, v string) (err error) { c.policy.concurrent, err = parseAuto(v); return err }),
 	},
 	{

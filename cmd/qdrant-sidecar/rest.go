@@ -159,9 +159,7 @@ func (c *config) checkRESTKey(found *problems) {
 // restTLS returns how to connect to the REST API; nil for plaintext.
 func (c *config) restTLS() (*tls.Config, error) {
 	up := c.restUpstream()
-	conf, err := (&config{
-		upstream: upstream{tls: up.tls, host: up.host}, skipVerify: c.skipVerify, serverName: c.serverName, caFile: c.caFile,
-	}).tlsConfig()
+	conf, err := c.tlsConfig(upstream{tls: up.tls, host: up.host})
 	if conf != nil {
 		conf.NextProtos = []string{"http/1.1"}
 	}

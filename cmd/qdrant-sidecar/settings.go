@@ -49,16 +49,24 @@ func (s *setting) boolean() bool { return s.value == "" }
 const configFile = "config"
 
 // settings are all of them, in the order of the manual.
-var settings = slices.Concat(generalSettings, restSettings, policySettings, limitSettings)
+var settings = slices.Concat(generalSettings, connectionSettings, restSettings, policySettings, limitSettings)
 
 var generalSettings = []*setting{
 	{
 		name: "url", value: "URL",
 		help: "Qdrant to forward to: http(s)://host[:port]. Ports 6333 and 6334 both name the same Qdrant, " +
 			"whose gRPC port is 6334; any other port is the gRPC port. " +
+			"http://a,b,c lists the nodes of a cluster. dns:///name[:port] is a cluster with a node at each address of the name, such as a headless Service, " +
+			"asked for every 10s (dns+https:///name for TLS). " +
 			"unix:///path is a socket of this machine that takes plaintext gRPC, such as a mesh proxy's. " +
 			"memory:// is an embedded, empty, in-memory Qdrant for trying things out.",
-		set: one(func(c *config, v string) (err error) { c.upstream, err = parseUpstream(v); return err }),
+		set: one(func(c *config, v string) error {
+			all, err := parseUpstreams(v)
+			if err == nil {
+				c.upstream, c.others = all[0], all[1:]
+			}
+			return err
+		}),
 	},
 	{
 		name: "listen", value: "ADDRESS", initial: "127.0.0.1:6334", many: true,
@@ -87,7 +95,7 @@ var generalSettings = []*setting{
 	},
 	{
 		name: "pool-size", value: "N", initial: "5",
-		help: "Most connections to Qdrant, exactly. They are opened as they are needed and filled in order, each with up to 100 calls.",
+		help: "Most connections to each node of Qdrant, exactly. They are opened as they are needed and filled in order, each with up to 100 calls.",
 		set: one(func(c *config, v string) (err error) {
 			if c.poolSize, err = strconv.Atoi(v); err != nil || c.poolSize < 1 || c.poolSize > maxPoolSize {
 				return fmt.Errorf("must be a whole number from 1 to %d, not %q", maxPoolSize, v)
@@ -197,10 +205,12 @@ const maxDuration = 24 * time.Hour
 // config is the whole configuration, parsed. It is made by [load] only.
 type config struct {
 	upstream          upstream
+	others            []upstream // further nodes of the same cluster
 	listen            []address
 	metricsListen     address
 	adminListen       address
 	poolSize          int
+	connections       connections
 	drainTimeout      time.Duration
 	apiKey            string
 	apiKeyFile        string

@@ -15,7 +15,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/reflection"
-	"google.golang.org/grpc/test/bufconn"
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/internal/memqdrant"
@@ -67,13 +66,13 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 	// One place for each listener and for memory://, so that none waits for a reader.
 	s.broken = make(chan error, len(s.listeners)+1)
 
-	endpoint, err := s.endpoint()
+	cluster, err := s.cluster()
 	if err != nil {
 		s.closeListeners()
 		return nil, err
 	}
-	log.Info("starting", "version", version, "upstream", c.upstream.String(), "tls", c.upstream.tls)
-	connections := pool.New(pool.Config{Endpoint: endpoint, Size: c.poolSize, Logger: log})
+	log.Info("starting", "version", version, "upstream", c.upstream.String(), "nodes_listed", len(c.upstreams()), "tls", c.upstream.tls)
+	connections := pool.New(cluster)
 	s.onStop(connections.Close)
 	s.proxy = proxy.New(proxy.Config{
 		Pool: connections, Limits: c.limits, APIKey: c.apiKey, Resilience: c.resilience(), Version: version, Logger: log,
@@ -188,26 +187,6 @@ func (s *sidecar) listenersOf(role adminv1.Listener_Role) []boundListener {
 		}
 	}
 	return found
-}
-
-// endpoint returns the upstream, which for memory:// is started here.
-func (s *sidecar) endpoint() (pool.Endpoint, error) {
-	c := s.config
-	switch {
-	case c.upstream.socket != "":
-		return pool.Endpoint{Address: c.upstream.String(), Dial: func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", c.upstream.socket)
-		}}, nil
-	case !c.upstream.memory:
-		conf, err := c.tlsConfig()
-		return pool.Endpoint{Address: c.upstream.String(), TLS: conf}, err
-	}
-	lis := bufconn.Listen(1 << 20)
-	database := memqdrant.New()
-	s.memory = database
-	s.serve(func() error { return database.Serve(lis) })
-	s.onStop(database.Stop)
-	return pool.Endpoint{Address: c.upstream.String(), Dial: lis.DialContext}, nil
 }
 
 func (s *sidecar) serveMetrics() {

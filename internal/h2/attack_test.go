@@ -122,7 +122,7 @@ func launch(t *testing.T, server *h2.Server, a attack, steps int) (c cost) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		server.ServeConn(far)
+		server.ServeConn(far, nil)
 	}()
 	var ended atomic.Bool
 	var reading sync.WaitGroup

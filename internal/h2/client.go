@@ -68,6 +68,14 @@ func NewClientConn(ctx context.Context, nc net.Conn, limits Limits) (*ClientConn
 // connection is lost, or the server said GOAWAY.
 func (c *ClientConn) Down() <-chan struct{} { return c.down }
 
+// Why returns why the channel of [ClientConn.Down] is closed, a [*GoAwayError] if
+// the server said so; nil while it is not.
+func (c *ClientConn) Why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.why
+}
+
 func (c *ClientConn) downLocked(why error) {
 	if c.why == nil {
 		c.why = why

@@ -59,7 +59,7 @@ func FuzzServer(f *testing.F) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			server.ServeConn(far)
+			server.ServeConn(far, nil)
 			server.Close()
 		}()
 		go io.Copy(io.Discard, near)

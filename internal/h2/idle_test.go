@@ -79,7 +79,7 @@ func bubbled(t *testing.T, limits h2.Limits) *h2.ClientConn {
 	server := h2.NewServer(h2.ServerConfig{Limits: limits, Handle: echo})
 	t.Cleanup(server.Close)
 	near, far := net.Pipe()
-	go server.ServeConn(far)
+	go server.ServeConn(far, nil)
 	conn, err := h2.NewClientConn(t.Context(), near, h2.Limits{})
 	if err != nil {
 		t.Fatal(err)

@@ -217,7 +217,7 @@ func TestSilentClients(t *testing.T) {
 				start := time.Now()
 				go func() {
 					defer close(ended)
-					server.ServeConn(far)
+					server.ServeConn(far, nil)
 				}()
 				near.Write([]byte(test.says))
 				<-ended
@@ -237,7 +237,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		defer server.Close()
 		near, far := net.Pipe()
 		ended := make(chan error, 1)
-		go func() { ended <- server.ServeConn(far) }()
+		go func() { ended <- server.ServeConn(far, nil) }()
 		start := time.Now()
 		near.Write([]byte(http2.ClientPreface))
 		near.Write(frames(func(f *http2.Framer) {
@@ -263,7 +263,7 @@ func TestHeldRequestIsHandedOver(t *testing.T) {
 		})
 		defer server.Close()
 		near, far := net.Pipe()
-		go server.ServeConn(far)
+		go server.ServeConn(far, nil)
 		conn, err := h2.NewClientConn(t.Context(), near, h2.Limits{})
 		if err != nil {
 			t.Fatal(err)

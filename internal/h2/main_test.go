@@ -59,7 +59,7 @@ func serve(t testing.TB, cfg h2.ServerConfig) (server *h2.Server, addr string) {
 			if err != nil {
 				return
 			}
-			go server.ServeConn(nc)
+			go server.ServeConn(nc, nil)
 		}
 	}()
 	t.Cleanup(func() {

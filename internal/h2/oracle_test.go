@@ -153,7 +153,7 @@ func byEngine(nc net.Conn, v *verdict) {
 		v.took(header.Get(":method"), header.Get(":path"), authority, fields, body, err)
 		<-ctx.Done()
 	}})
-	_ = server.ServeConn(nc)
+	_ = server.ServeConn(nc, nil)
 	server.Close()
 }
 

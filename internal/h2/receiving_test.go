@@ -51,7 +51,7 @@ func receivingServer(script [][]act) error {
 	})
 	defer server.Close()
 	defer near.Close()
-	go server.ServeConn(far)
+	go server.ServeConn(far, nil)
 	go m.read()
 	near.Write([]byte(http2.ClientPreface))
 	m.framer.WriteSettings()

@@ -36,7 +36,7 @@ func sendingServer(script [][]act) (err error) {
 	defer server.Close()
 	defer near.Close()
 	defer m.finish()
-	go server.ServeConn(far)
+	go server.ServeConn(far, nil)
 	go m.read()
 	near.Write([]byte(http2.ClientPreface))
 	m.framer.WriteSettings()

@@ -114,9 +114,9 @@ func (s *Stream) release() {
 }
 
 // ServeConn serves one connection until it ends, and returns why it did. It owns
-// nc.
-func (s *Server) ServeConn(nc net.Conn) error {
-	c := &serverConn{conn: newConn(nc, true, &s.cfg.Limits, &s.tasks), server: s}
+// nc. session is what [Stream.Session] returns for its streams.
+func (s *Server) ServeConn(nc net.Conn, session any) error {
+	c := &serverConn{conn: newConn(nc, true, &s.cfg.Limits, &s.tasks), server: s, session: session}
 	c.conn.serving = c
 	if !s.add(c) {
 		nc.Close()

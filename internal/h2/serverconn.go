@@ -9,7 +9,8 @@ import (
 // serverConn is a connection of a Server. conn.mu guards its fields.
 type serverConn struct {
 	*conn
-	server *Server
+	server  *Server
+	session any // of whoever serves it; never changes
 
 	greeted   bool        // the client's preface came, and ours is queued
 	first     *time.Timer // ends a connection that opens no stream

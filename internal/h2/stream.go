@@ -352,6 +352,10 @@ func (s *Stream) TooLarge() bool { return s.tooLarge }
 // when it was not asked.
 func (s *Stream) Recognized() any { return s.recognized }
 
+// Session returns what was given to [Server.ServeConn] with the stream's connection:
+// all streams of one share it. Of server streams only.
+func (s *Stream) Session() any { return s.conn.serving.session }
+
 // RemoteAddr returns the peer's address.
 func (s *Stream) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
 

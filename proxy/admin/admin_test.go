@@ -58,15 +58,15 @@ func TestGetInfo(t *testing.T) {
 		Listeners: func() []*adminv1.Listener { return []*adminv1.Listener{{Address: "127.0.0.1:1"}} },
 		Draining:  func() bool { return true },
 		Pool: func() pool.State {
-			return pool.State{
-				Address: "qdrant:6334", TLS: true, Size: 3, CallsPerConnection: 100,
+			return pool.State{Size: 3, CallsPerConnection: 100, Endpoints: []pool.EndpointState{{
+				Address: "qdrant:6334", TLS: true,
 				LastFailure: &pool.ConnectError{Address: "qdrant:6334", Reason: "connection refused"}, FailedAt: opened,
 				Connections: []pool.Connection{
 					{ID: 0, State: pool.Ready, InFlight: 7, Calls: 9, Opened: opened},
 					{ID: 1, State: pool.Backoff},
 					{ID: 2, State: pool.Unused},
 				},
-			}
+			}}}
 		},
 	}
 	info, err := service.GetInfo(t.Context(), nil)

@@ -47,6 +47,17 @@ var connStates = map[pool.ConnState]adminv1.Connection_State{
 }
 
 func poolInfo(state pool.State) *adminv1.Pool {
+	info := &adminv1.Pool{
+		MaxConnectionsPerEndpoint: int32(state.Size),
+		TargetCallsPerConnection:  int32(state.CallsPerConnection),
+	}
+	for i := range state.Endpoints {
+		info.Endpoints = append(info.Endpoints, endpointInfo(&state.Endpoints[i]))
+	}
+	return info
+}
+
+func endpointInfo(state *pool.EndpointState) *adminv1.Endpoint {
 	endpoint := &adminv1.Endpoint{Address: state.Address, Tls: state.TLS}
 	if state.LastFailure != nil {
 		endpoint.LastDialError = &adminv1.Failure{
@@ -70,9 +81,5 @@ func poolInfo(state pool.State) *adminv1.Pool {
 		}
 		endpoint.Connections = append(endpoint.Connections, info)
 	}
-	return &adminv1.Pool{
-		Endpoints:                 []*adminv1.Endpoint{endpoint},
-		MaxConnectionsPerEndpoint: int32(state.Size),
-		TargetCallsPerConnection:  int32(state.CallsPerConnection),
-	}
+	return endpoint
 }

@@ -65,8 +65,8 @@ func newRig(t *testing.T, policy *proxy.Resilience, poolSize int, serve func(ctx
 
 	log := slog.New(slog.DiscardHandler)
 	connections := pool.New(pool.Config{
-		Endpoint: pool.Endpoint{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) { return r.dial(ctx, upstream) }},
-		Size:     poolSize, Logger: log,
+		Endpoints: []pool.Endpoint{{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) { return r.dial(ctx, upstream) }}},
+		Size:      poolSize, Logger: log,
 	})
 	t.Cleanup(connections.Close)
 	r.server = proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: log})
@@ -77,7 +77,7 @@ func newRig(t *testing.T, policy *proxy.Resilience, poolSize int, serve func(ctx
 		defer cancel()
 		r.server.Drain(ctx)
 	})
-	r.client = pool.New(pool.Config{Endpoint: pool.Endpoint{Address: "sidecar.test", Dial: front.DialContext}, Size: 64, Logger: log})
+	r.client = pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: "sidecar.test", Dial: front.DialContext}}, Size: 64, Logger: log})
 	t.Cleanup(r.client.Close)
 	return r
 }
@@ -130,7 +130,11 @@ func (r *rig) handle(_ any, ss grpc.ServerStream) error {
 // call makes a call whose header has these names and values besides; an error of the
 // connection, of a deadline of ctx for one, is a code, too.
 func (r *rig) call(ctx context.Context, method string, header ...string) (codes.Code, string) {
-	lease, err := r.client.Pick(ctx)
+	n, err := r.client.Choose(ctx, nil)
+	if err != nil {
+		return codes.Unknown, err.Error()
+	}
+	lease, err := n.Lend(ctx, nil, false)
 	if err != nil {
 		return codes.Unknown, err.Error()
 	}
