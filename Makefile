@@ -53,6 +53,7 @@ demo: ## Show the sidecar at work on real data (ARGS=--once: end after the show)
 .PHONY: test
 test: ## Run every test under the race detector
 	go test -race -count=1 -timeout 10m ./...
+	go test -count=1 -timeout 5m -run '^TestWeather$$' ./pool # all of the day
 	go -C bench test -race -count=1 -timeout 5m ./...
 
 .PHONY: conformance
