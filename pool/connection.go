@@ -126,6 +126,7 @@ func (c *connection) ready(t *transport) {
 	n.failure = nil
 	if first {
 		n.warm = c.opened
+		n.health.seen, n.health.unknown = false, 0 // it may be another process
 	}
 	n.judgeLocked()
 	n.wakeLocked()

@@ -51,6 +51,9 @@ type Node struct {
 	health   health
 	ejection ejection
 	goAways  goAways
+	// connected says that there is a connection, and lost when the last one went.
+	connected bool
+	lost      time.Time
 	// warm is when the node came into use again and may be asked for little first.
 	warm time.Time
 }

@@ -1,5 +1,7 @@
 package pool
 
+import "time"
+
 // Standing is how much is to be hoped of a node. Choose prefers the highest there
 // is, so that the worst is still better than nothing: the last node is always asked.
 type Standing int32
@@ -25,6 +27,12 @@ func (n *Node) Standing() Standing { return Standing(n.standing.Load()) }
 // judgeLocked is called after whatever may change the standing.
 func (n *Node) judgeLocked() {
 	ready := n.readyLocked() > 0
+	switch {
+	case ready:
+		n.connected, n.lost = true, time.Time{}
+	case n.connected:
+		n.connected, n.lost = false, time.Now()
+	}
 	var s Standing
 	switch {
 	case n.gone:

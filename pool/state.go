@@ -28,6 +28,9 @@ type EndpointState struct {
 	LastFailure *ConnectError
 	// FailedAt is when that was; meaningless while LastFailure is nil.
 	FailedAt time.Time
+	// Lost is when the last connection that took calls went; zero while there is one,
+	// and if there never was.
+	Lost time.Time
 	// Clients is how many client connections are at home here.
 	Clients int
 	// Ejections counts how often it was ejected.
@@ -50,11 +53,15 @@ type Connection struct {
 	Calls uint64
 }
 
-// Ready returns how many endpoints have a connection that takes calls.
-func (s State) Ready() int {
+// Ready returns how many endpoints have a connection that takes calls, or had one
+// until that long ago: who is asked whether he is ready should not change his mind
+// because of every reconnect.
+func (s State) Ready(grace time.Duration) int {
 	n := 0
 	for i := range s.Endpoints {
-		if s.Endpoints[i].Ready() > 0 && s.Endpoints[i].Standing != Gone {
+		e := &s.Endpoints[i]
+		lately := !e.Lost.IsZero() && time.Since(e.Lost) < grace
+		if e.Standing != Gone && (e.Ready() > 0 || lately) {
 			n++
 		}
 	}
@@ -108,6 +115,7 @@ func (n *Node) state() EndpointState {
 		Standing:      n.Standing(),
 		LastFailure:   n.failure,
 		FailedAt:      n.failedAt,
+		Lost:          n.lost,
 		Clients:       int(n.homes.Load()),
 		Ejections:     n.ejection.total,
 		FailedChecks:  n.health.failed,

@@ -47,6 +47,9 @@ type Config struct {
 	// Resilience is what to do about failures; nil makes the Server a plain
 	// forwarder, which only sends what was certainly never sent another way.
 	Resilience *Resilience
+	// MinReady is how many endpoints must be connected for the Server to be ready; 0
+	// means 1.
+	MinReady int
 	// Version is reported in a metric.
 	Version string
 	Logger  *slog.Logger
@@ -55,6 +58,7 @@ type Config struct {
 // Server takes calls and forwards them. Its methods may be called concurrently.
 type Server struct {
 	pool     *pool.Pool
+	minReady int
 	apiKey   string
 	tooLarge error // for calls whose metadata exceeds the limits
 	log      *slog.Logger
@@ -76,7 +80,7 @@ type Server struct {
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
 	s := &Server{
-		pool: cfg.Pool, apiKey: cfg.APIKey,
+		pool: cfg.Pool, minReady: max(1, cfg.MinReady), apiKey: cfg.APIKey,
 		log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{}),
 	}
 	cfg.Limits.Store = h2.NewStore(maxStoredRequests)
@@ -284,19 +288,24 @@ func (s *Server) Drain(ctx context.Context) (cut int) {
 // farewell is how long callers that are cut have to take the answer that says so.
 const farewell = 250 * time.Millisecond
 
+// readyGrace is how long a node that was lost still counts: as long as reconnecting
+// to one that was restarted takes.
+const readyGrace = 3 * time.Second
+
 // Ready returns nil when calls can be served, and otherwise why not.
 func (s *Server) Ready() error {
 	if s.draining.Load() {
 		return errors.New("draining: the sidecar is shutting down")
 	}
 	state := s.pool.State()
-	if state.Ready() > 0 {
+	ready := state.Ready(readyGrace)
+	if ready >= s.minReady {
 		return nil
 	}
 	if why := state.LastFailure(); why != nil {
 		return why
 	}
-	return errors.New("connecting to Qdrant")
+	return fmt.Errorf("connecting to Qdrant: %d of %d nodes are connected that must be (--min-ready)", ready, s.minReady)
 }
 
 // Draining reports whether [Server.Drain] was called.

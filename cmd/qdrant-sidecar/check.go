@@ -24,6 +24,9 @@ func (c *config) check(found *problems) {
 				c.written("url"), a)
 		}
 	}
+	if listed := len(c.upstreams()); c.connections.minReady > listed && !c.upstream.dns && c.upstream != (upstream{}) {
+		found.add("--min-ready %d is more than --url lists: %d.", c.connections.minReady, listed)
+	}
 	c.checkREST(found)
 	c.checkListeners(found)
 	if c.adminListen != (address{}) && !c.adminListen.loopback() {

@@ -24,6 +24,7 @@ const aboutConnections = "How long connections live, and how it is noticed that 
 // connections are the settings of the pool's connections. Zero means never.
 type connections struct {
 	idle, age, ping, health time.Duration
+	minReady                int
 }
 
 var connectionSettings = []*setting{
@@ -49,6 +50,11 @@ var connectionSettings = []*setting{
 		help: "Time between HealthChecks of each node, which need no API key and which no call waits for. A node that answers two in a row not within 1s " +
 			"gets no calls while there are others, until it answers again. 0 is never.",
 		set: one(func(c *config, v string) (err error) { c.connections.health, err = parseDuration(v); return err }),
+	},
+	{
+		name: "min-ready", value: "N", initial: "1",
+		help: "How many nodes must be connected for /readyz to say that the sidecar is ready. One that was lost counts for 3s more.",
+		set:  one(func(c *config, v string) (err error) { c.connections.minReady, err = parseCount[int](v); return err }),
 	},
 }
 

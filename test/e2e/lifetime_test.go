@@ -102,6 +102,24 @@ func TestHealthInterval(t *testing.T) {
 	}
 }
 
+// TestMinReady: one node of two is enough, or not.
+func TestMinReady(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, healthy)
+	urls := u.url() + "," + unusedAddress(t)
+	sidecar.Start(t, sidecar.Options{Upstream: urls})
+	s := sidecar.Start(t, sidecar.Options{Upstream: urls, Args: []string{"--min-ready=2"}, Unready: true})
+	eventually(t, "a connection", func() error {
+		if page := mustGet(t, s.Metrics, "/metrics").text; !strings.Contains(page, `standing="good"} 1`) || !strings.Contains(page, `standing="down"} 1`) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if page := mustGet(t, s.Metrics, "/readyz"); page.code != 503 {
+		t.Errorf("with one node of two /readyz is %d %s", page.code, page.text)
+	}
+}
+
 // TestClusterURLs: what is no cluster is refused in a sentence.
 func TestClusterURLs(t *testing.T) {
 	t.Parallel()

@@ -33,6 +33,7 @@ func shownBy() map[string]func(*testing.T) {
 		"--pool-max-age":                  TestPoolMaxAge,
 		"--pool-ping-interval":            TestPoolPingInterval,
 		"--health-interval":               TestHealthInterval,
+		"--min-ready":                     TestMinReady,
 		"--drain-timeout":                 TestDrainTimeout,
 		"QDRANT_API_KEY":                  TestAPIKey,
 		"--api-key-file":                  TestAPIKey,
