@@ -68,16 +68,15 @@ func (h *Home) settle(nodes []*Node) *Node {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.at.Load()
+	var avoid *Node
 	if at != nil && at.Standing() == Good {
-		if at.surplus.Load() <= 0 {
-			return at // somebody else has just moved it
+		if at.surplus.Load() <= 0 || at.surplus.Add(-1) < 0 {
+			return at // somebody else has just moved, if not this client
 		}
-		if at.surplus.Add(-1) < 0 {
-			return at
-		}
+		avoid = at
 	}
-	to := best(nodes, nil)
-	if at != nil && at.Standing() >= to.Standing() && to.Standing() < Good {
+	to := best(nodes, avoid)
+	if to == nil || at != nil && at.Standing() >= to.Standing() && to.Standing() < Good {
 		return at // it is nowhere better
 	}
 	if !h.closed {

@@ -196,6 +196,9 @@ func (c *connection) drain(t *transport, end ending) (lived time.Duration, carri
 	n.wakeLocked()
 	n.mu.Unlock()
 
+	if end == connLost {
+		n.pool.resolveSoon() // it may have gone for good, and another one come
+	}
 	ctx := n.pool.ctx
 	if ctx.Err() == nil {
 		n.goAway(t.conn.Why())

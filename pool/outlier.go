@@ -47,6 +47,9 @@ func (l *Lease) Report(failed bool) {
 		return
 	}
 	n.suspectNow()
+	if len(n.pool.Nodes()) < 2 {
+		return
+	}
 	// The loss of a connection is one failure, however many calls were on it.
 	if l.transport.isDown() && l.transport.blamed.Swap(true) {
 		return

@@ -195,6 +195,9 @@ func (p *Pool) Close() {
 		for _, n := range p.Nodes() {
 			n.close()
 		}
+		for _, n := range p.leaving {
+			n.close()
+		}
 	}
 	p.mu.Unlock()
 	p.stop()
