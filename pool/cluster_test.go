@@ -194,7 +194,9 @@ func (c *client) call(ctx context.Context, message string) (string, error) {
 	defer lease.Release()
 	response, err := lease.Unary(ctx, request(message))
 	if err != nil {
-		lease.Report(true)
+		if lost, ok := errors.AsType[*pool.LostError](err); !ok || lost.Sent && (lost.First || !lost.Together) {
+			lease.Report(true)
+		}
 		return "", err
 	}
 	defer response.Close()

@@ -37,7 +37,8 @@ func (e *ejection) stop() {
 // Report says how an attempt went that was made with the lease, as far as it says
 // something about the node: failed by the node's own fault, or not. Too many failures
 // in a row eject the node, for longer each time, unless it is the last that is good
-// or half of all are ejected already. It may be called after Release.
+// or half of all are ejected already. What a lost connection took with it is one
+// failure ([LostError].First). It may be called after Release.
 func (l *Lease) Report(failed bool) {
 	n := l.conn.node
 	if !failed {
@@ -48,10 +49,6 @@ func (l *Lease) Report(failed bool) {
 	}
 	n.suspectNow()
 	if len(n.pool.Nodes()) < 2 {
-		return
-	}
-	// The loss of a connection is one failure, however many calls were on it.
-	if l.transport.isDown() && l.transport.blamed.Swap(true) {
 		return
 	}
 	if n.failures.Add(1) >= ejectAfter {

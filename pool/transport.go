@@ -33,8 +33,6 @@ type transport struct {
 	scheme  string
 	// suspect asks for a PING now.
 	suspect chan struct{}
-	// blamed says that the loss of the connection was counted.
-	blamed  atomic.Bool
 	pinging sync.WaitGroup
 	mourned atomic.Bool // a call has been told that the connection is lost
 	stop    context.CancelFunc
