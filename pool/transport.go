@@ -91,15 +91,6 @@ func (t *transport) pingNow() {
 
 var errNoPong = fmt.Errorf("no answer to a PING within %v", pingTimeout)
 
-// awaitDown returns when the connection takes no new calls any more: it was
-// lost, or the server said GOAWAY. Calls in flight may still be under way.
-func (t *transport) awaitDown(ctx context.Context) {
-	select {
-	case <-t.conn.Down():
-	case <-ctx.Done():
-	}
-}
-
 // maxCalls returns how many calls the server allows on the connection at once.
 func (t *transport) maxCalls() int { return t.conn.MaxStreams() }
 

@@ -1,0 +1,156 @@
+package pool_test
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"qdrant-sidecar/pool"
+)
+
+// TestClientsStayAndSpread: each client with its node, clients with all of them.
+func TestClientsStayAndSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newCluster(t, 3).pool()
+		time.Sleep(time.Minute)
+		var clients []*client
+		for range 60 {
+			c := newClient(p)
+			clients = append(clients, c)
+			first := c.must(t)
+			for range 20 {
+				if again := c.must(t); again != first {
+					t.Fatalf("a client at home at %s was sent to %s", first, again)
+				}
+			}
+		}
+		for ip, n := range homes(p) {
+			if n < 16 || n > 24 {
+				t.Errorf("%d of 60 clients are at home at %s", n, ip)
+			}
+		}
+		for _, c := range clients {
+			c.home.Close()
+		}
+		for ip, n := range homes(p) {
+			if n != 0 {
+				t.Errorf("%d clients have left %s and are counted", n, ip)
+			}
+		}
+	})
+}
+
+// TestKilledNodeIsLeftAtOnce: its clients go elsewhere with the next call, and their
+// shares even out again after it has come back.
+func TestKilledNodeIsLeftAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		p := c.pool(c.list(3))
+		time.Sleep(time.Minute)
+		var clients []*client
+		for range 30 {
+			clients = append(clients, newClient(p))
+			clients[len(clients)-1].must(t)
+		}
+		m := c.member(1)
+		m.refusing.Store(true)
+		m.server.Stop()
+		synctest.Wait()
+		for _, client := range clients {
+			if at := client.must(t); at == m.ip.String() {
+				t.Error("a call was answered by the dead")
+			}
+		}
+		if n := homes(p)[m.ip.String()]; n != 0 {
+			t.Errorf("%d clients are at home with the dead", n)
+		}
+		m.start()
+		m.refusing.Store(false)
+		time.Sleep(15 * time.Second)
+		for range 30 {
+			time.Sleep(time.Second)
+			for _, client := range clients {
+				client.must(t)
+			}
+		}
+		for ip, n := range homes(p) {
+			if n < 8 || n > 12 {
+				t.Errorf("after its return %d of 30 clients are at home at %s", n, ip)
+			}
+		}
+	})
+}
+
+// TestHungNodeIsFound: one whose sockets are open and that answers nothing is left
+// within seconds, and its return is noticed.
+func TestHungNodeIsFound(t *testing.T) {
+	for _, kind := range []string{"the process is stopped", "calls hang"} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, 3)
+				p := c.pool(c.list(3))
+				time.Sleep(time.Minute)
+				m := c.member(2)
+				hung := &m.stuck
+				if kind == "the process is stopped" {
+					hung = &m.hung
+				}
+				hung.Store(true)
+				start := time.Now()
+				for standing(p, m) == pool.Good {
+					time.Sleep(10 * time.Millisecond)
+					if time.Since(start) > 6*time.Second {
+						t.Fatal("it was not noticed within 6 s")
+					}
+				}
+				t.Logf("noticed after %v", time.Since(start))
+				for range 30 {
+					if newClient(p).must(t) == m.ip.String() {
+						t.Error("a client found its home there")
+					}
+				}
+				time.Sleep(20 * time.Second)
+				hung.Store(false)
+				start = time.Now()
+				for standing(p, m) != pool.Good {
+					time.Sleep(10 * time.Millisecond)
+					if time.Since(start) > 10*time.Second {
+						t.Fatal("its return was not noticed within 10 s")
+					}
+				}
+				t.Logf("its return was noticed after %v", time.Since(start))
+			})
+		})
+	}
+}
+
+// standing is that of a member; Gone for one that is not in the set.
+func standing(p *pool.Pool, m *member) pool.Standing {
+	for _, n := range p.Nodes() {
+		if n.Address() == netip.AddrPortFrom(m.ip, 6334).String() {
+			return n.Standing()
+		}
+	}
+	return pool.Gone
+}
+
+// TestLastResort: with nothing better calls go to nodes that are ill.
+func TestLastResort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool(c.list(2))
+		time.Sleep(time.Minute)
+		c.member(0).refusing.Store(true)
+		c.member(0).server.Stop()
+		c.member(1).stuck.Store(true)
+		time.Sleep(10 * time.Second)
+		if s := standing(p, c.member(1)); s != pool.Sick {
+			t.Fatalf("a node that hangs is %v", s)
+		}
+		c.member(1).stuck.Store(false)
+		if at := newClient(p).must(t); at != address(1).String() {
+			t.Errorf("the call went to %s", at)
+		}
+	})
+}
