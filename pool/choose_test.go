@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -78,6 +79,29 @@ func TestKilledNodeIsLeftAtOnce(t *testing.T) {
 			if n < 8 || n > 12 {
 				t.Errorf("after its return %d of 30 clients are at home at %s", n, ip)
 			}
+		}
+	})
+}
+
+// TestNoWaitWhereOthersAreReady: a call whose node has just lost its connections is sent
+// elsewhere, unless it has to stay.
+func TestNoWaitWhereOthersAreReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool(c.list(2))
+		time.Sleep(time.Minute)
+		n, m := p.Nodes()[0], c.member(0)
+		m.hung.Store(true) // so that connecting takes its time
+		m.server.Stop()
+		synctest.Wait()
+		start := time.Now()
+		_, err := n.Lend(t.Context(), nil, false)
+		if lost, ok := errors.AsType[*pool.LostError](err); !ok || lost.Sent || time.Since(start) > 0 {
+			t.Errorf("it ended with %v after %v", err, time.Since(start))
+		}
+		_, err = n.Lend(t.Context(), nil, true)
+		if _, ok := errors.AsType[*pool.ConnectError](err); !ok || time.Since(start) != 2*time.Second {
+			t.Errorf("one that has to stay ended with %v after %v", err, time.Since(start))
 		}
 	})
 }

@@ -65,6 +65,29 @@ func TestEjection(t *testing.T) {
 	})
 }
 
+// TestLastIsNotEjected: neither the only node, nor the only one that is left.
+func TestLastIsNotEjected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		p := c.pool(c.list(3))
+		time.Sleep(time.Minute)
+		for i := range 2 {
+			c.member(i).refusing.Store(true)
+			c.member(i).server.Stop()
+		}
+		failure := status.Error(codes.Internal, "sick")
+		c.member(2).sick.Store(&failure)
+		synctest.Wait()
+		client := newClient(p)
+		for range 100 {
+			client.call(t.Context(), "x")
+		}
+		if s := standing(p, c.member(2)); s != pool.Good {
+			t.Errorf("the only node that is left is %v", s)
+		}
+	})
+}
+
 // TestEjectionsGrow: a node that is sick whenever it is asked is asked less and less.
 func TestEjectionsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -143,12 +143,12 @@ func TestDNSIsAskedWhenConnectionsFail(t *testing.T) {
 		newClient(p).must(t)
 		// Both get new addresses, as pods do.
 		for i := range 2 {
-			c.member(i).refusing.Store(true)
+			c.member(i).hung.Store(true)
 			c.member(i).server.Stop()
 		}
 		c.says(nil, 2)
 		start := time.Now()
-		eventually(t, "the new address", 2*time.Second, func() bool { return standing(p, c.member(2)) == pool.Good })
+		eventually(t, "the new address", 1100*time.Millisecond, func() bool { return standing(p, c.member(2)) == pool.Good })
 		t.Logf("found after %v", time.Since(start))
 
 		c.member(2).refusing.Store(true)
