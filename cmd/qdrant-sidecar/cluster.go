@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -43,19 +44,36 @@ var connectionSettings = []*setting{
 		name: "pool-ping-interval", value: "DURATION", initial: "20s",
 		help: "Time between PINGs on each connection to Qdrant, so that no NAT or load balancer forgets it and a dead one is noticed. " +
 			"One that does not answer in 5s is closed.",
-		set: one(func(c *config, v string) (err error) { c.connections.ping, err = parsePositive(v); return err }),
+		set: one(func(c *config, v string) (err error) { c.connections.ping, err = parseInterval(v); return err }),
 	},
 	{
 		name: "health-interval", value: "DURATION", initial: "2s",
 		help: "Time between HealthChecks of each node, which need no API key and which no call waits for. A node that answers two in a row not within 1s " +
 			"gets no calls while there are others, until it answers again. 0 is never.",
-		set: one(func(c *config, v string) (err error) { c.connections.health, err = parseDuration(v); return err }),
+		set: one(func(c *config, v string) (err error) {
+			if c.connections.health, err = parseDuration(v); c.connections.health > 0 {
+				c.connections.health, err = parseInterval(v)
+			}
+			return err
+		}),
 	},
 	{
 		name: "min-ready", value: "N", initial: "1",
 		help: "How many nodes must be connected for /readyz to say that the sidecar is ready. One that was lost counts for 3s more.",
 		set:  one(func(c *config, v string) (err error) { c.connections.minReady, err = parseCount[int](v); return err }),
 	},
+}
+
+// minInterval keeps a slip of the finger from being an attack on Qdrant.
+const minInterval = 10 * time.Millisecond
+
+// parseInterval takes the time between things that cost Qdrant something.
+func parseInterval(v string) (time.Duration, error) {
+	d, err := parseDuration(v)
+	if err == nil && d < minInterval {
+		err = fmt.Errorf("must be at least %v, not %q", minInterval, v)
+	}
+	return d, err
 }
 
 // cluster returns what the pool is made of. For memory:// the upstream is started.

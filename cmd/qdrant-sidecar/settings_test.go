@@ -167,6 +167,9 @@ func TestOneProblemEach(t *testing.T) {
 		"twice":             {[]string{"--url=memory://", "--listen=127.0.0.1:7000", "--listen=127.0.0.1:7000"}, "", "--listen and --listen both ask for 127.0.0.1:7000"},
 		"two purposes":      {[]string{"--url=memory://", "--metrics-listen=127.0.0.1:9092"}, "", "--metrics-listen and --admin-listen both ask for 127.0.0.1:9092"},
 		"useless":           {[]string{"--url=http://q", "--upstream-insecure-skip-verify"}, "", "--upstream-insecure-skip-verify has no effect without TLS"},
+		"a storm of checks": {[]string{"--url=http://q", "--health-interval=1ms"}, "", "--health-interval must be at least 10ms"},
+		"a storm of pings":  {[]string{"--url=http://q", "--pool-ping-interval=0"}, "", "--pool-ping-interval must be at least 10ms"},
+		"too few nodes":     {[]string{"--url=http://a,b", "--min-ready=3"}, "", "--min-ready 3 is more than --url lists: 2."},
 	} {
 		t.Run(about, func(t *testing.T) {
 			if test.file != "" {
