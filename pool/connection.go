@@ -8,11 +8,11 @@ import (
 )
 
 // Backoff between attempts to connect: 100 ms · 2ⁿ, jittered so that many
-// sidecars do not return to a restarted Qdrant in step, and at most 3 s, so
-// that its return is noticed in seconds.
+// sidecars do not return to a restarted Qdrant in step, and at most
+// 1.5 s, so that calls succeed within 2 s of its return.
 const (
 	backoffBase = 100 * time.Millisecond
-	backoffCap  = 3 * time.Second
+	backoffCap  = 1500 * time.Millisecond
 )
 
 // backoffDelay draws the pause after the n-th failure in a row, n from 0, from
@@ -123,7 +123,7 @@ func (c *connection) ready(t *transport) {
 	news := n.failure != nil || n.readyLocked() == 0
 	first := n.readyLocked() == 0
 	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
-	n.failure = nil
+	n.failure, n.complaint = nil, ""
 	if first {
 		n.warm = c.opened
 		n.health.seen, n.health.unknown = false, 0 // it may be another process
@@ -152,10 +152,15 @@ func (c *connection) failed(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// A refused port would say the same several times a second.
-	if news := n.failure == nil || n.failure.Reason != why.Reason; news {
+	if n.complaint != why.Reason {
+		n.complaint = why.Reason
 		n.log.Warn("cannot connect", "connection", c.id, "reason", why.Reason)
 	}
-	n.failure, n.failedAt = why, time.Now()
+	// That one more connection is not to be had says nothing against the node while
+	// others are open: a call that finds none later may still wait.
+	if n.readyLocked() == 0 {
+		n.failure, n.failedAt = why, time.Now()
+	}
 	n.judgeLocked()
 	n.wakeLocked()
 }

@@ -39,11 +39,13 @@ type Node struct {
 	remove context.CancelFunc
 	gone   bool // wanted has ended
 	closed bool
-	// failure is why the newest attempt to connect failed, and nil from the
-	// start or the last success on. While it is nil a call that finds no
-	// connection waits for the attempt under way; afterwards it fails at once.
-	failure  *ConnectError
-	failedAt time.Time // of failure
+	// failure is why the newest attempt to connect failed while no other connection
+	// was open, and nil from the start or the last success on. While it is nil a
+	// call that finds no connection waits for the attempt under way; afterwards it
+	// fails at once.
+	failure   *ConnectError
+	failedAt  time.Time // of failure
+	complaint string    // what the log was told last of attempts that failed
 	// starving says that a call waits although there are connections.
 	starving bool
 	// changed is closed and replaced whenever a waiting Lend should look again.

@@ -63,7 +63,11 @@ func TestH2spec(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr()})
+	s := sidecar.Start(t, sidecar.Options{
+		Upstream: "http://" + upstream.Addr(),
+		// It opens as many streams as are allowed, and has none answered.
+		Args: []string{"--max-concurrent-calls=0"},
+	})
 	host, port, err := net.SplitHostPort(s.GRPC)
 	if err != nil {
 		t.Fatal(err)
