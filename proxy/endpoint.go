@@ -72,13 +72,16 @@ func (c *Call) report() {
 	if c.lease == nil {
 		return
 	}
-	switch c.verdict.Fault {
-	case resilience.NoFault, resilience.Caller:
+	v := c.verdict
+	switch {
+	case v.Fault == resilience.NoFault, v.Fault == resilience.Caller:
 		c.lease.Report(false)
-	case resilience.Upstream:
-		switch c.verdict.Cause {
-		case resilience.Lost, resilience.TryTimeout, resilience.Internal, resilience.Unavailable, resilience.Corrupt:
-			c.lease.Report(true)
-		}
+	case v.Fault == resilience.Upstream && ownSickness[v.Cause]:
+		c.lease.Report(true)
 	}
+}
+
+// ownSickness are the failures that an endpoint has by itself.
+var ownSickness = map[resilience.Cause]bool{
+	resilience.Lost: true, resilience.Internal: true, resilience.Unavailable: true, resilience.Corrupt: true,
 }
