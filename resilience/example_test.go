@@ -53,7 +53,7 @@ func Example() {
 		}
 		fmt.Println("again after", v.Cause)
 		tries.Start(d)
-		time.Sleep(d.Wait) // and ctx
+		<-time.After(d.Wait) // or until ctx ends
 		v = attempt(tries.Retries())
 		if !d.Free {
 			budget.Return()
