@@ -14,6 +14,8 @@ func sidecarProxy(program string) Target {
 					s.Program, "serve", "--url", "http://" + s.Upstream, "--listen", s.Listen,
 					"--metrics-listen", s.Metrics, "--admin-listen", "off",
 					"--pool-size", "64", "--drain-timeout", "1s",
+					// Its default is below what one of the cells has in flight.
+					"--max-concurrent-calls", "20000",
 				},
 				Env: []string{"GOMAXPROCS=" + strconv.Itoa(s.Threads)},
 			}
