@@ -120,7 +120,6 @@ func (c *connection) ended() {
 func (c *connection) ready(t *transport) {
 	n := c.node
 	n.mu.Lock()
-	news := n.failure != nil || n.readyLocked() == 0
 	first := n.readyLocked() == 0
 	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
 	n.failure, n.complaint = nil, ""
@@ -134,8 +133,6 @@ func (c *connection) ready(t *transport) {
 	n.log.Info("connected", "connection", c.id)
 	if first {
 		n.suspectNow() // that it listens is not all
-	}
-	if news {
 		n.pool.watch.Load().Recovered(n)
 	}
 }

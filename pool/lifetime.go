@@ -117,7 +117,7 @@ func (c *connection) replaceableLocked() bool {
 	if n.readyLocked() > 1 {
 		return true
 	}
-	if n.failure != nil || n.growLocked() {
+	if n.growLocked() {
 		return false
 	}
 	return c.inFlight == 0

@@ -45,7 +45,7 @@ type Node struct {
 	// fails at once.
 	failure   *ConnectError
 	failedAt  time.Time // of failure
-	complaint string    // what the log was told last of attempts that failed
+	complaint string    // why the newest attempt failed, whatever was open; "" as for failure
 	// starving says that a call waits although there are connections.
 	starving bool
 	// changed is closed and replaced whenever a waiting Lend should look again.
@@ -244,7 +244,7 @@ func (n *Node) chooseLocked(avoid *transport) (choice *connection, full bool) {
 	if least != nil || avoided == nil {
 		return least, full && least == nil
 	}
-	if !full && n.failure == nil && n.connectingLocked() {
+	if !full && n.complaint == "" && n.connectingLocked() {
 		return nil, false
 	}
 	if avoided.inFlight < avoided.transport.maxCalls() {

@@ -54,12 +54,6 @@ func LostBefore(how Act) Fault {
 // LostAfter applies a call and loses its answer.
 func LostAfter(how Act) Fault { return Fault{Name: "applied, answer lost", At: Applied, Do: how} }
 
-// Called returns the fault under another name.
-func (f Fault) Called(name string) Fault {
-	f.Name = name
-	return f
-}
-
 // Reply is what the application behind a stream makes of a request.
 type Reply struct {
 	// Message is the answer, uncompressed. It is not sent with an error.

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"errors"
-	"net"
 	"os"
 	"runtime"
 	"time"
@@ -93,7 +92,7 @@ func (c *conn) flush() (last, err error) {
 		// Until it is known how much the socket took, it may have taken all.
 		c.taken += int64(batch.n)
 		c.mu.Unlock()
-		left, err := c.write(batch.pieces)
+		left, err := c.write(batch)
 		c.mu.Lock()
 		c.taken -= int64(left)
 		c.out.free(batch)
@@ -105,13 +104,10 @@ func (c *conn) flush() (last, err error) {
 	return c.last, nil
 }
 
-// write writes all pieces as long as the socket takes some of them in time, and
+// write writes all of b as long as the socket takes some of it in time, and
 // returns how many bytes it did not take.
-func (c *conn) write(pieces net.Buffers) (left int, err error) {
-	for _, p := range pieces {
-		left += len(p)
-	}
-	c.unwritten = pieces
+func (c *conn) write(b batch) (left int, err error) {
+	left, c.unwritten = b.n, b.pieces
 	for {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteStall))
 		var n int64

@@ -152,9 +152,13 @@ func (r *reader) queue(o *outbox, n int) {
 // WriteHeader sends a header block: the first one, or the trailers with end.
 // pseudo fields go before the others. It does not wait.
 func (s *Stream) WriteHeader(pseudo, fields Fields, end bool) error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.writeHeaderLocked(pseudo, fields, end)
+}
+
+func (s *Stream) writeHeaderLocked(pseudo, fields Fields, end bool) error {
 	c := s.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err := s.sendErrLocked(); err != nil {
 		return err
 	}
@@ -210,24 +214,15 @@ func (s *Stream) writeLocked(ctx context.Context, rest reader, end bool) error {
 // Respond sends a whole answer, of whose body it takes no ownership, and ends the
 // stream; without a trailer when that is nil. Otherwise it is as [Stream.Write].
 func (s *Stream) Respond(ctx context.Context, header Fields, body mem.BufferSlice, trailer Fields) error {
-	c := s.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := s.sendErrLocked(); err != nil {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if err := s.writeHeaderLocked(nil, header, false); err != nil {
 		return err
 	}
-	c.headersLocked(s.id, nil, header, false)
 	if err := s.writeLocked(ctx, newReader(body), trailer == nil); err != nil || trailer == nil {
 		return err
 	}
-	if err := s.sendErrLocked(); err != nil {
-		return err
-	}
-	c.headersLocked(s.id, nil, trailer, true)
-	s.sentEnd = true
-	s.doneLocked()
-	c.wakeLocked()
-	return nil
+	return s.writeHeaderLocked(nil, trailer, true)
 }
 
 // standLocked has a sender that cannot go on now woken when it can. Only those
