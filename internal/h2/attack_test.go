@@ -114,11 +114,57 @@ func (c cost) perStep(like *cost) time.Duration {
 	return time.Duration(float64(c.cpu) / steps)
 }
 
+// seen is a connection that tells what the one who reads it is done with: all that
+// was read before it comes for more.
+type seen struct {
+	net.Conn
+	mu         sync.Mutex
+	changed    *sync.Cond
+	read, done int
+	over       bool
+}
+
+func newSeen(nc net.Conn) *seen {
+	s := &seen{Conn: nc}
+	s.changed = sync.NewCond(&s.mu)
+	return s
+}
+
+func (s *seen) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	s.done = s.read
+	s.changed.Broadcast()
+	s.mu.Unlock()
+	n, err := s.Conn.Read(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read += n
+	return n, err
+}
+
+func (s *seen) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.changed.Broadcast()
+	return s.Conn.Close()
+}
+
+// wait returns when n bytes are done with, or nothing is read any more.
+func (s *seen) wait(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.done < n && !s.over {
+		s.changed.Wait()
+	}
+}
+
 // launch sends up to steps steps through a pipe, whose bytes are read when they
 // are written: nothing hides in a kernel.
 func launch(t *testing.T, server *h2.Server, a attack, steps int) (c cost) {
 	t.Helper()
-	near, far := net.Pipe()
+	near, pipe := net.Pipe()
+	far := newSeen(pipe)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -140,13 +186,13 @@ func launch(t *testing.T, server *h2.Server, a attack, steps int) (c cost) {
 			}
 		}
 	})
-	near.Write([]byte(http2.ClientPreface))
-	near.Write(frames(func(f *http2.Framer) {
+	begin := append([]byte(http2.ClientPreface), frames(func(f *http2.Framer) {
 		f.WriteSettings()
 		if a.begin != nil {
 			a.begin(f)
 		}
-	}))
+	})...)
+	near.Write(begin)
 	const batches = 8
 	before := heap()
 	for c.steps < steps && !ended.Load() {
@@ -158,6 +204,7 @@ func launch(t *testing.T, server *h2.Server, a attack, steps int) (c cost) {
 		})
 		start := cpu(t)
 		_, err := near.Write(sent)
+		far.wait(len(begin) + c.bytes + len(sent))
 		c.cpu += cpu(t) - start
 		if err != nil {
 			break
@@ -180,7 +227,7 @@ func launch(t *testing.T, server *h2.Server, a attack, steps int) (c cost) {
 func TestAttacksAreCheap(t *testing.T) {
 	const (
 		streams   = 100
-		dearest   = 10 // times an honest call
+		dearest   = 5 // times an honest call
 		mostGrown = 8 << 20
 	)
 	answer := message(1000)

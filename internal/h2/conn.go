@@ -45,8 +45,8 @@ type conn struct {
 
 	// writing is held while queued bytes are given to the socket. It is taken
 	// before mu.
-	writing   sync.Mutex
-	unwritten net.Buffers // guarded by writing
+	writing sync.Mutex
+	writer  writer // guarded by writing
 
 	// mu guards everything below, and the mutable state of all streams. It is
 	// held for memory operations only, never across a system call.
@@ -110,6 +110,7 @@ func newConn(nc net.Conn, server bool, limits *Limits, tasks *sync.WaitGroup) *c
 		nextID:           1,
 	}
 	c.in.init(nc, c.pool)
+	c.writer.init(nc, limits.WriteStall)
 	c.out = newOutbox(nc, c.pool)
 	c.fr = http2.NewFramer(io.Discard, &c.few)
 	c.fr.SetMaxReadFrameSize(maxFrame)

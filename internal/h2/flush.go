@@ -1,8 +1,6 @@
 package h2
 
 import (
-	"errors"
-	"os"
 	"runtime"
 	"time"
 
@@ -92,7 +90,7 @@ func (c *conn) flush() (last, err error) {
 		// Until it is known how much the socket took, it may have taken all.
 		c.taken += int64(batch.n)
 		c.mu.Unlock()
-		left, err := c.write(batch)
+		left, err := c.writer.write(batch)
 		c.mu.Lock()
 		c.taken -= int64(left)
 		c.out.free(batch)
@@ -102,28 +100,6 @@ func (c *conn) flush() (last, err error) {
 		c.wakeSenderLocked()
 	}
 	return c.last, nil
-}
-
-// write writes all of b as long as the socket takes some of it in time, and
-// returns how many bytes it did not take.
-func (c *conn) write(b batch) (left int, err error) {
-	left, c.unwritten = b.n, b.pieces
-	for {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteStall))
-		var n int64
-		if len(c.unwritten) == 1 {
-			var k int
-			k, err = c.nc.Write(c.unwritten[0])
-			c.unwritten[0] = c.unwritten[0][k:]
-			n = int64(k)
-		} else {
-			n, err = c.unwritten.WriteTo(c.nc)
-		}
-		left -= int(n)
-		if err == nil || n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return left, err
-		}
-	}
 }
 
 // checkOutLocked ends connections whose peer makes us answer and never reads.

@@ -28,10 +28,8 @@ type readBuffer struct {
 
 func (b *readBuffer) init(nc net.Conn, pool mem.BufferPool) {
 	b.nc, b.pool = nc, pool
-	if socket, ok := nc.(syscall.Conn); ok && readsWhenReady {
-		if raw, err := socket.SyscallConn(); err == nil {
-			b.raw, b.ready = raw, b.readReady
-		}
+	if b.raw = rawSocket(nc); b.raw != nil {
+		b.ready = b.readReady
 	}
 }
 
