@@ -122,7 +122,7 @@ func newMetrics(version string, store *h2.Store) *metrics {
 		}, func() float64 { return float64(m.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "qdrant_sidecar_stored_request_bytes",
-			Help: "Bytes of requests that are stored, so that they can be sent again. Beyond 64 MiB they are passed on as they come.",
+			Help: "Bytes of requests that are stored, so that they can be sent again. Beyond --retry-buffer-total they are passed on as they come.",
 		}, func() float64 { return float64(store.Used()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "qdrant_sidecar_build_info",

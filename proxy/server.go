@@ -4,6 +4,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -27,13 +28,20 @@ import (
 	"qdrant-sidecar/proxy/method"
 )
 
-// maxStoredRequest is how much of a unary request is stored, so that it can be
-// sent again. A larger one is passed on as it comes, and sent once.
-const maxStoredRequest = 4 << 20
+// Replay bounds what is kept of requests, so that they can be sent again. Zero
+// fields mean their defaults.
+type Replay struct {
+	// Request is the most bytes of a unary request, framing included, that are kept.
+	// A larger one is passed on as it comes, and sent once. 0 means 4 MiB.
+	Request int
+	// Together is the most bytes that are kept of all requests. While it is full, they
+	// are passed on like those that are too large. 0 means 64 MiB.
+	Together int64
+}
 
-// maxStoredRequests is how much of all requests is stored. When it is full, they
-// are passed on like those that are too large.
-const maxStoredRequests = 64 << 20
+func (r Replay) withDefaults() Replay {
+	return Replay{Request: cmp.Or(r.Request, 4<<20), Together: cmp.Or(r.Together, 64<<20)}
+}
 
 // Config is what a Server is made of.
 type Config struct {
@@ -42,6 +50,8 @@ type Config struct {
 	// Limits bound what a caller's connection may cost. Zero fields mean their
 	// defaults.
 	Limits h2.Limits
+	// Replay bounds the memory that requests take.
+	Replay Replay
 	// APIKey is sent with calls whose callers sent no credentials; "" for none.
 	APIKey string
 	// Resilience is what to do about failures; nil makes the Server a plain
@@ -64,6 +74,7 @@ type Server struct {
 	log      *slog.Logger
 	failures failureLog
 	metrics  *metrics
+	replay   Replay
 	h2       *h2.Server
 	stopped  chan struct{}        // closed when the last calls are cut
 	unary    []grpc.UnaryHandler  // by method.Index
@@ -80,10 +91,10 @@ type Server struct {
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
 	s := &Server{
-		pool: cfg.Pool, minReady: max(1, cfg.MinReady), apiKey: cfg.APIKey,
+		pool: cfg.Pool, replay: cfg.Replay.withDefaults(), minReady: max(1, cfg.MinReady), apiKey: cfg.APIKey,
 		log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{}),
 	}
-	cfg.Limits.Store = h2.NewStore(maxStoredRequests)
+	cfg.Limits.Store = h2.NewStore(s.replay.Together)
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
 	s.metrics = newMetrics(cfg.Version, cfg.Limits.Store)
 	s.metrics.registry.MustRegister(poolCollector{cfg.Pool})
@@ -99,7 +110,7 @@ func New(cfg Config) *Server {
 	s.h2 = h2.NewServer(h2.ServerConfig{
 		Limits:    cfg.Limits,
 		Preface:   newHints(cfg.Logger).preface,
-		Whole:     stored,
+		Whole:     s.stored,
 		Recognize: readHeading,
 		Handle:    s.handle,
 	})
@@ -107,11 +118,11 @@ func New(cfg Config) *Server {
 }
 
 // stored has the requests of unary methods stored before they are handled.
-func stored(header h2.Fields) int {
+func (s *Server) stored(header h2.Fields) int {
 	if method.Lookup(header.Get(":path")) == method.Other {
 		return 0
 	}
-	return maxStoredRequest
+	return s.replay.Request
 }
 
 // handle serves one call.
@@ -129,7 +140,7 @@ func (s *Server) handle(caller *h2.Stream) {
 	case caller.TooLarge():
 		c.refused = s.tooLarge
 	case unary:
-		if c.Body, unary, err = caller.ReadWhole(c.ctx, maxStoredRequest); err != nil {
+		if c.Body, unary, err = caller.ReadWhole(c.ctx, s.replay.Request); err != nil {
 			c.refused = gone(c.ctx, err)
 		}
 		// One that ends with trailers, which no gRPC client sends, passes as a stream.

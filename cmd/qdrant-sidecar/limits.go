@@ -123,19 +123,22 @@ func parseCount[N int | uint32](v string) (N, error) {
 	return N(n), nil
 }
 
-// parseSize takes bytes, KiB and MiB.
-func parseSize(v string) (int, error) {
+// parseSize takes bytes, KiB, MiB and GiB.
+func parseSize(v string) (int, error) { return parseSizeTo(v, maxSize, "16MiB") }
+
+// parseSizeTo is parseSize for up to most, which is called mostName.
+func parseSizeTo(v string, most int, mostName string) (int, error) {
 	number, unit := v, 1
-	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
+	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
 		if n, ok := strings.CutSuffix(v, suffix); ok {
 			number, unit = n, bytes
 		}
 	}
 	n, err := strconv.ParseUint(number, 10, 31)
-	if size := int(n) * unit; err == nil && minSize <= size && size <= maxSize {
+	if size := int(n) * unit; err == nil && minSize <= size && size <= most {
 		return size, nil
 	}
-	return 0, fmt.Errorf("must be a size such as 16KiB or 16384, from 1KiB to 16MiB, not %q", v)
+	return 0, fmt.Errorf("must be a size such as 16KiB or 16384, from 1KiB to %s, not %q", mostName, v)
 }
 
 // parsePositive is parseDuration for what makes no sense without any time.

@@ -54,7 +54,7 @@ func (c *config) resilience() *proxy.Resilience {
 var policySettings = []*setting{
 	{
 		name: "resilience", value: "on|off", initial: "on",
-		help: "\"off\" makes the sidecar a plain forwarder, and nothing of the rest of this table has an effect. " +
+		help: "\"off\" makes the sidecar a plain forwarder, and nothing of the rest of this table has an effect but --retry-buffer-…. " +
 			"Only what was certainly not sent goes to another connection.",
 		set: one(func(c *config, v string) error {
 			if v != "on" && v != "off" {
@@ -98,6 +98,24 @@ var policySettings = []*setting{
 		name: "retry-base-delay", value: "DURATION", initial: "500ms",
 		help: "Longest wait before the first repetition. It doubles with each up to 5s, and is random below that.",
 		set:  one(func(c *config, v string) (err error) { c.policy.Retry.Base, err = parseDuration(v); return err }),
+	},
+	{
+		name: "retry-buffer-per-call", value: "SIZE", initial: "4MiB",
+		help: "Largest request that is kept until it is answered, so that it can be repeated. A larger one is passed on as it comes, " +
+			"and is not repeated once anything of it was sent.",
+		set: one(func(c *config, v string) (err error) {
+			c.replay.Request, err = parseSizeTo(v, 1<<30, "1GiB")
+			return err
+		}),
+	},
+	{
+		name: "retry-buffer-total", value: "SIZE", initial: "64MiB",
+		help: "Most that is kept of all requests together. While it is full, requests are passed on like those that are too large.",
+		set: one(func(c *config, v string) error {
+			n, err := parseSizeTo(v, 1<<40, "1024GiB")
+			c.replay.Together = int64(n)
+			return err
+		}),
 	},
 	{
 		name: "retry-writes", value: "true|false", initial: "true",

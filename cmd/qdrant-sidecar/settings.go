@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qdrant-sidecar/internal/h2"
+	"qdrant-sidecar/proxy"
 )
 
 // setting is one row of the table from which flags, environment variables, file
@@ -222,6 +223,7 @@ type config struct {
 	logLevel          slog.Level
 	policy            policy
 	limits            h2.Limits // as configured; wrong ones are 0
+	replay            proxy.Replay
 	rest              restConfig
 
 	// fileBroken says that the file had problems, so that settings may be missing

@@ -75,7 +75,8 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 	connections := pool.New(cluster)
 	s.onStop(connections.Close)
 	s.proxy = proxy.New(proxy.Config{
-		Pool: connections, MinReady: c.connections.minReady, Limits: c.limits, APIKey: c.apiKey, Resilience: c.resilience(), Version: version, Logger: log,
+		Pool: connections, MinReady: c.connections.minReady, Limits: c.limits, Replay: c.replay,
+		APIKey: c.apiKey, Resilience: c.resilience(), Version: version, Logger: log,
 	})
 	if err := s.startREST(); err != nil {
 		s.closeListeners()

@@ -223,8 +223,12 @@ func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 			return false, Cause(ctx)
 		}
 	}
-	more := s.received.n > s.whole || s.crowded && !s.gotEnd && s.end == nil
+	more := s.received.n > s.whole || s.crowded && s.end == nil
 	s.whole = 0
+	if more { // it is passed on, and no longer stored
+		c.limits.Store.giveBack(s.stored)
+		s.stored = 0
+	}
 	if !more && !s.gotEnd {
 		return false, s.end
 	}

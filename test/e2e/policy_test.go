@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"qdrant-sidecar/test/sidecar"
 )
@@ -98,6 +100,68 @@ func TestRetries(t *testing.T) {
 	}
 	refused(t, quiet(), []string{"check-config", "--retry-max=11", "--retry-base-delay=-1s", "--retry-writes=maybe", "--resilience=yes"},
 		[]string{"--retry-max", `"11"`, "--retry-base-delay", "--retry-writes", `"maybe"`, "--resilience", "on or off"})
+}
+
+// TestRetryBuffers counts attempts of requests that are kept, too large, or find
+// the room for all of them taken.
+func TestRetryBuffers(t *testing.T) {
+	t.Parallel()
+	const kept, dropped = 4, 1
+	for _, tt := range []struct {
+		name        string
+		flag        string
+		held, bytes int
+		want        int
+	}{
+		{"small enough", "--retry-buffer-per-call=8KiB", 0, 7 << 10, kept},
+		{"too large", "--retry-buffer-per-call=8KiB", 0, 9 << 10, dropped},
+		{"beside another", "--retry-buffer-total=1MiB", 600 << 10, 300 << 10, kept},
+		{"no room beside another", "--retry-buffer-total=1MiB", 600 << 10, 600 << 10, dropped},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			arrived, release := make(chan struct{}), make(chan struct{})
+			var n atomic.Int64
+			u := newUpstream(t, func(c call) ([]byte, error) {
+				switch c.method {
+				case healthCheck:
+					return healthy(c)
+				case writeMethod:
+					close(arrived)
+					<-release
+					return nil, nil
+				}
+				n.Add(1)
+				return nil, status.Error(codes.Unavailable, "not now")
+			})
+			s := sidecar.Start(t, sidecar.Options{Upstream: u.url(), Args: []string{"--retry-base-delay=0", tt.flag}})
+			conn, ctx := newConn(t, s.GRPC), bounded(t)
+			invoke := func(method string, bytes int) error {
+				return conn.Invoke(ctx, method, wrapperspb.Bytes(make([]byte, bytes)), &emptypb.Empty{})
+			}
+			var holding sync.WaitGroup
+			if tt.held > 0 {
+				holding.Go(func() {
+					if err := invoke(writeMethod, tt.held); err != nil {
+						t.Error(err)
+					}
+				})
+				select {
+				case <-arrived:
+				case <-ctx.Done():
+					t.Fatal(ctx.Err())
+				}
+			}
+			err := invoke(readMethod, tt.bytes)
+			close(release)
+			holding.Wait()
+			if status.Code(err) != codes.Unavailable || n.Load() != int64(tt.want) {
+				t.Errorf("%d attempts, want %d: %v", n.Load(), tt.want, err)
+			}
+		})
+	}
+	refused(t, quiet(), []string{"check-config", "--retry-buffer-per-call=2GiB", "--retry-buffer-total=0"},
+		[]string{"--retry-buffer-per-call", `"2GiB"`, "1GiB", "--retry-buffer-total", `"0"`, "1KiB"})
 }
 
 // TestTimeouts has calls without a deadline end by the setting for their kind,
