@@ -59,6 +59,10 @@ func limits() []limit {
 		limit{cell: "t1-c1", what: "added p50", of: addedAgainstHAProxy(p50), bound: 1, unit: "× HAProxy"},
 		limit{cell: "t1-c32", what: "added p50", of: addedAgainstHAProxy(p50), bound: 1, unit: "× HAProxy"},
 		limit{cell: "t1-c32", what: "added p99", of: addedAgainstHAProxy(p99), bound: 1, unit: "× HAProxy"},
+		limit{cell: "t1-c32", what: "CPU a call, policy", of: func(t run.Table, sidecar run.Row) float64 {
+			without, _ := t.Row(target.Forwarder)
+			return added(sidecar.Rounds, without.Rounds, cpu)
+		}, bound: 2, unit: "µs"},
 		limit{cell: "t1-r2000", what: "CPU a call", of: against(target.HAProxy, cpu), bound: 1.5, unit: "× HAProxy"},
 		limit{cell: "t1-r2000", what: "added p50", of: addedAgainstHAProxy(p50), bound: 1.5, unit: "× HAProxy"})
 	for _, cell := range []string{"up-1m", "up-8m", "up-32m", "down-8m"} {

@@ -63,6 +63,7 @@ func tables() []run.Table {
 			{Target: "haproxy", Rounds: round(14*us, 500*us, 50_000)},
 			{Target: "envoy", Failure: "no route"},
 			{Target: "sidecar", Rounds: round(7*us, 600*us, 60_000)},
+			{Target: "forwarder", Rounds: round(6*us, 600*us, 60_000)},
 		}},
 		{Cell: run.Cell{Name: "idle", Title: "connections", Kind: run.Idle, Conns: 1024, Release: 10 * time.Second}, Rows: []run.Row{
 			{Target: "sidecar", Memory: &run.Memory{Base: 10 << 20, Opened: 20 << 20, Peak: 30 << 20, After: 11 << 20}},
@@ -87,9 +88,9 @@ func TestMarkdown(t *testing.T) {
 	for _, want := range []string{
 		"**Not final.**",
 		"Skipped: nginx is not installed: `apt-get install nginx-light`",
-		"| direct  |           – |    – |         – | 200,000 |      4.00 |        (100) |        (200) |",
-		"| haproxy |        14.0 | 14.0 |      1.00 |  50,000 |      1.00 |         +400 |         +800 |",
-		"| sidecar |         7.0 |  7.0 |      0.50 |  60,000 |      1.20 |         +500 |       +1,000 |",
+		"| direct    |           – |    – |         – | 200,000 |      4.00 |        (100) |        (200) |",
+		"| haproxy   |        14.0 | 14.0 |      1.00 |  50,000 |      1.00 |         +400 |         +800 |",
+		"| sidecar   |         7.0 |  7.0 |      0.50 |  60,000 |      1.20 |         +500 |       +1,000 |",
 		"envoy failed: no route",
 		"| sidecar |             10.0 |                   20.0 |       10.0 |          11.0 |",
 		"| sidecar |       10.0 |       300.0 |            11.0 |   9,000 |",
@@ -98,6 +99,7 @@ func TestMarkdown(t *testing.T) {
 		"≥ 1.50 × HAProxy |     1.20 | missed |",
 		"≤ 1.00 × HAProxy |     1.25 | missed |",
 		"≥ 1.00 × nginx |     1.10 |  holds |",
+		"| t1-c32 | CPU a call, policy |        ≤ 2.00 µs |     1.00 |  holds |",
 		"≤ 14.00 KiB |    10.00 |  holds |",
 		"≤ 200.00 MiB |   300.00 | missed |",
 	} {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,11 +64,15 @@ func (r *Runner) Measure(ctx context.Context, c Cell) (Table, error) {
 	defer up.Stop()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.endThreads()))
 	table := Table{Cell: c}
+	own := *r
+	own.Targets = slices.DeleteFunc(slices.Clone(r.Targets), func(t target.Target) bool {
+		return t.Cell != "" && t.Cell != c.Name
+	})
 	switch c.Kind {
 	case Idle, Many:
-		err = r.memories(ctx, &table, dir, upstream)
+		err = own.memories(ctx, &table, dir, upstream)
 	default:
-		err = r.rounds(ctx, &table, dir, upstream)
+		err = own.rounds(ctx, &table, dir, upstream)
 	}
 	return table, err
 }

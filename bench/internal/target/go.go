@@ -23,6 +23,20 @@ func sidecarProxy(program string) Target {
 	}
 }
 
+// forwarder is the sidecar without retries, breakers, deadlines and admission, to
+// see what those cost.
+func forwarder(program string) Target {
+	t := sidecarProxy(program)
+	t.Name, t.Cell = Forwarder, "t1-c32"
+	with := t.Command
+	t.Command = func(s Setup) Command {
+		c := with(s)
+		c.Env = append(c.Env, "QDRANT_RESILIENCE=off")
+		return c
+	}
+	return t
+}
+
 // grpcProxy is cmd/grpcproxy, mwitkow/grpc-proxy on today's grpc-go.
 func grpcProxy(program string) Target {
 	return Target{

@@ -33,6 +33,8 @@ type Command struct {
 // Target is a proxy.
 type Target struct {
 	Name string
+	// Cell is the only one in which it takes part; "" is all of them.
+	Cell string
 	// Find returns the program, or "" when it is not installed.
 	Find func() string
 	// Install is the line that installs it.
@@ -48,13 +50,15 @@ const (
 	Envoy   = "envoy"
 	Nginx   = "nginx"
 	Sidecar = "sidecar"
+	// Forwarder is the sidecar without its policy.
+	Forwarder = "forwarder"
 )
 
 // All returns the proxies in the order of reports. The programs sidecar and
 // grpcproxy are built by the caller; envoy is where it may be, beside PATH.
 func All(sidecar, grpcproxy, envoy string) []Target {
 	return []Target{
-		haproxy(), nginx(), envoyProxy(envoy), grpcProxy(grpcproxy), sidecarProxy(sidecar),
+		haproxy(), nginx(), envoyProxy(envoy), grpcProxy(grpcproxy), sidecarProxy(sidecar), forwarder(sidecar),
 	}
 }
 
