@@ -3,6 +3,7 @@ package pool_test
 import (
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,17 +110,16 @@ func TestNoWaitWhereOthersAreReady(t *testing.T) {
 // TestHungNodeIsFound: one whose sockets are open and that answers nothing is left
 // within seconds, and its return is noticed.
 func TestHungNodeIsFound(t *testing.T) {
-	for _, kind := range []string{"the process is stopped", "calls hang"} {
+	for _, kind := range []string{"the process is stopped", "calls hang", "calls are too slow"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCluster(t, 3)
 				p := c.pool(c.list(3))
 				time.Sleep(time.Minute)
 				m := c.member(2)
-				hung := &m.stuck
-				if kind == "the process is stopped" {
-					hung = &m.hung
-				}
+				hung := map[string]*atomic.Bool{
+					"the process is stopped": &m.hung, "calls hang": &m.stuck, "calls are too slow": &m.late,
+				}[kind]
 				hung.Store(true)
 				start := time.Now()
 				for standing(p, m) == pool.Good {

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"qdrant-sidecar/pool"
 )
 
@@ -30,11 +33,11 @@ type cluster struct {
 type member struct {
 	*upstream
 	ip netip.Addr
-	// refusing has connections fail, hung has them stay open and carry nothing, and
-	// stuck has calls hang while the transport is well.
-	refusing, hung, stuck atomic.Bool
-	sick                  atomic.Pointer[error]
-	calls                 atomic.Int64 // less HealthChecks
+	// refusing has connections fail, hung has them stay open and carry nothing,
+	// stuck has calls hang while the transport is well, late has them end as too slow.
+	refusing, hung, stuck, late atomic.Bool
+	sick                        atomic.Pointer[error]
+	calls                       atomic.Int64 // less HealthChecks
 }
 
 func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }
@@ -54,6 +57,9 @@ func (c *cluster) add(i int) *member {
 		if m.stuck.Load() {
 			<-ctx.Done()
 			return "", ctx.Err()
+		}
+		if m.late.Load() {
+			return "", status.Error(codes.Canceled, "Timeout expired")
 		}
 		if request == "" { // HealthCheck
 			return "", nil

@@ -154,7 +154,8 @@ func (n *Node) pingAll() {
 }
 
 // healthCheck asks Qdrant whether it is there, which needs no key. Any answer says
-// yes, but for UNAVAILABLE, which is that of a proxy in between.
+// yes, but for UNAVAILABLE, which is that of a proxy in between, and for the two by
+// which a server says that it did not get to it in time.
 func (t *transport) healthCheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, errNoHealth)
 	defer cancel()
@@ -168,7 +169,8 @@ func (t *transport) healthCheck(ctx context.Context) error {
 		return err
 	}
 	defer response.Close()
-	if err := response.Err(); status.Code(err) == codes.Unavailable {
+	switch err := response.Err(); status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return err
 	}
 	return nil
