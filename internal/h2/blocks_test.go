@@ -1,6 +1,7 @@
 package h2_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/mem"
 
+	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/internal/h2"
 )
 
@@ -28,8 +30,9 @@ func TestStreamsKeepTheirFields(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			said := string(body.Materialize())
+			raw := body.Materialize()
 			body.Free()
+			said := string(raw[prefixed:])
 			known, ok := s.Recognized().(h2.Fields)
 			if ok && (known.Get("x-id") != header.Get("x-id") || known.Get("x-kind") != header.Get("x-kind")) {
 				t.Errorf("the header %v was recognized as %v", header, known)
@@ -37,7 +40,7 @@ func TestStreamsKeepTheirFields(t *testing.T) {
 			if got := header.Get("x-id") + header.Get("grpc-timeout"); got != said {
 				t.Errorf("a stream that is %q has the header of %q", said, got)
 			}
-			answer := mem.BufferSlice{mem.SliceBuffer(said)}
+			answer := mem.BufferSlice{mem.SliceBuffer(raw)}
 			_ = s.Respond(bounded(t), h2.Fields{h2.Field(":status", "200"), h2.Field("x-id", header.Get("x-id"))},
 				answer, h2.Fields{h2.Field("grpc-status", "0"), h2.Field("x-said", said)})
 		},
@@ -58,13 +61,14 @@ func TestStreamsKeepTheirFields(t *testing.T) {
 				if timeout != "" {
 					fields = append(fields, hpack.HeaderField{Name: "grpc-timeout", Value: timeout, Sensitive: true})
 				}
-				body := mem.BufferSlice{mem.SliceBuffer(id + timeout)}
+				raw := faultwire.Prefixed([]byte(id + timeout))
+				body := mem.BufferSlice{mem.SliceBuffer(raw)}
 				s, answer, err := conn.Call(bounded(t), front, fields, body, 1<<20)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if answer.Header.Get("x-id") != id || answer.Trailer.Get("x-said") != id+timeout || string(answer.Body.Materialize()) != id+timeout {
+				if answer.Header.Get("x-id") != id || answer.Trailer.Get("x-said") != id+timeout || !bytes.Equal(answer.Body.Materialize(), raw) {
 					t.Errorf("%q was answered with %v, %v", id+timeout, answer.Header, answer.Trailer)
 				}
 				answer.Body.Free()

@@ -258,7 +258,7 @@ func TestHeldRequestIsHandedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handled := make(chan time.Time, 2)
 		server := h2.NewServer(h2.ServerConfig{
-			Whole:  func(h2.Fields) int { return 1000 },
+			Whole:  func(h2.Fields) int { return 1 << 20 },
 			Handle: func(*h2.Stream) { handled <- time.Now() },
 		})
 		defer server.Close()

@@ -188,8 +188,7 @@ func (c *conn) onData(flags http2.Flags, id uint32, payload []byte) error {
 	if !s.discard && s.end == nil {
 		s.received.append(payload, c.pool)
 		if s.whole > 0 {
-			s.stored += len(payload)
-			s.crowded = !c.limits.Store.take(len(payload))
+			s.storeLocked(payload)
 		}
 	}
 	s.total += int64(len(payload))

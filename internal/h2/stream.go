@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"slices"
@@ -35,6 +36,8 @@ type Stream struct {
 	whole   int
 	stored  int  // bytes that count in Limits.Store
 	crowded bool // there is no room for more of them
+	prefix  [prefixLen]byte
+	large   bool // the message is larger than whole, by what its prefix says
 
 	// Sending.
 	sendWindow  int64
@@ -192,8 +195,9 @@ func (s *Stream) Read(ctx context.Context) (mem.BufferSlice, error) {
 
 // ReadWhole waits for the peer's end and returns all bytes, which the caller
 // frees, as long as they are no more than limit, which is at least 1, and there is
-// room in [Limits.Store]. whole is false when there are more: what has come so far
-// is returned, and the rest is read with [Stream.Read].
+// room in [Limits.Store]. whole is false when there are more, or are going to be by
+// the prefix of a gRPC message: what has come so far is returned, and the rest is
+// read with [Stream.Read].
 func (s *Stream) ReadWhole(ctx context.Context, limit int) (data mem.BufferSlice, whole bool, err error) {
 	c := s.conn
 	c.mu.Lock()
@@ -212,7 +216,7 @@ func (s *Stream) ReadWhole(ctx context.Context, limit int) (data mem.BufferSlice
 // larger than s.whole. It unlocks mu while it waits.
 func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 	c := s.conn
-	for !s.gotEnd && s.received.n <= s.whole && !s.crowded && s.end == nil {
+	for !s.gotEnd && s.fitsLocked() && s.end == nil {
 		c.openWindowLocked(s)
 		c.mu.Unlock()
 		select {
@@ -223,7 +227,7 @@ func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 			return false, Cause(ctx)
 		}
 	}
-	more := s.received.n > s.whole || s.crowded && s.end == nil
+	more := s.received.n > s.whole || !s.fitsLocked() && s.end == nil
 	s.whole = 0
 	if more { // it is passed on, and no longer stored
 		c.limits.Store.giveBack(s.stored)
@@ -233,6 +237,29 @@ func (s *Stream) awaitWholeLocked(ctx context.Context) (whole bool, err error) {
 		return false, s.end
 	}
 	return !more, nil
+}
+
+// prefixLen is how long the prefix of a gRPC message is: whether it is compressed,
+// and its size.
+const prefixLen = 5
+
+// storeLocked accounts for bytes, the next ones of the body, that are stored for
+// s.whole.
+func (s *Stream) storeLocked(p []byte) {
+	s.stored += len(p)
+	s.crowded = !s.conn.limits.Store.take(len(p))
+	if s.total < prefixLen {
+		copy(s.prefix[s.total:], p)
+		// Who knows now that there is more than is stored need not wait for that.
+		s.large = s.total+int64(len(p)) >= prefixLen &&
+			int64(binary.BigEndian.Uint32(s.prefix[1:])) > int64(s.whole-prefixLen)
+	}
+}
+
+// fitsLocked reports whether there may be all of the message within s.whole and
+// the room that there is.
+func (s *Stream) fitsLocked() bool {
+	return s.received.n <= s.whole && !s.crowded && !s.large
 }
 
 // Trailer returns the last header block, once Read has returned io.EOF; nil when
@@ -260,7 +287,7 @@ func (c *conn) openWindowLocked(s *Stream) {
 
 // arrivedLocked tells whoever reads the stream, if there is something for it.
 func (s *Stream) arrivedLocked() {
-	if s.whole > 0 && !s.gotEnd && s.received.n <= s.whole && !s.crowded && s.end == nil {
+	if s.whole > 0 && !s.gotEnd && s.fitsLocked() && s.end == nil {
 		return
 	}
 	if s.held {

@@ -2,11 +2,13 @@ package h2_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"testing"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/mem"
 
 	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/internal/h2"
@@ -181,3 +183,80 @@ func TestReadWholeGivesWay(t *testing.T) {
 	}
 	begin.Free()
 }
+
+// Of a message that says in its prefix that it is larger than what is to be stored,
+// the rest is not waited for; of one that just fits it is. The prefix may come in
+// pieces.
+func TestReadWholeBelievesThePrefix(t *testing.T) {
+	const limit = 1 << 20
+	for name, test := range map[string]struct {
+		size  int
+		begin []int // sizes of the frames that come first
+		whole bool
+	}{
+		"larger":           {limit - 4, []int{100}, false},
+		"larger, dribbled": {limit - 4, []int{1, 1, 2, 1}, false},
+		"fits":             {limit - 5, []int{100}, true},
+		"fits, dribbled":   {limit - 5, []int{1, 3, 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := bounded(t)
+			type seen struct {
+				n     int
+				whole bool
+			}
+			begun, ended := make(chan seen, 1), make(chan int, 1)
+			_, addr := serve(t, h2.ServerConfig{
+				Whole: func(h2.Fields) int { return limit },
+				Handle: func(s *h2.Stream) {
+					data, whole, err := s.ReadWhole(ctx, limit)
+					if err != nil {
+						t.Error(err)
+					}
+					n := data.Len()
+					data.Free()
+					begun <- seen{n, whole}
+					for err == nil && !whole {
+						data, err = s.Read(ctx)
+						n += data.Len()
+						data.Free()
+					}
+					ended <- n
+					_ = s.WriteHeader(nil, h2.Fields{h2.Field(":status", "200")}, true)
+				},
+			})
+			s := open(t, dial(t, addr), false)
+			defer s.Close()
+			body := make([]byte, prefixed+test.size)
+			binary.BigEndian.PutUint32(body[1:], uint32(test.size))
+			sent := 0
+			send := func(n int, end bool) {
+				t.Helper()
+				if err := s.Write(ctx, mem.BufferSlice{mem.SliceBuffer(body[sent : sent+n])}, end); err != nil {
+					t.Fatal(err)
+				}
+				sent += n
+			}
+			for _, n := range test.begin {
+				send(n, false)
+			}
+			if !test.whole {
+				if got := <-begun; got.whole || got.n > sent {
+					t.Errorf("began with %+v", got)
+				}
+			}
+			send(len(body)-sent, true)
+			if test.whole {
+				if got := <-begun; !got.whole || got.n != len(body) {
+					t.Errorf("began with %+v", got)
+				}
+			}
+			if n := <-ended; n != len(body) {
+				t.Errorf("%d bytes of %d came", n, len(body))
+			}
+		})
+	}
+}
+
+// prefixed is what comes before a gRPC message.
+const prefixed = 5

@@ -68,7 +68,7 @@ func TestLargeMessagesTakeLittleMemory(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr(), Plain: true})
+			s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr(), Plain: true, Args: []string{"--timeout=1m"}})
 			conn := side{"through", s.GRPC}.dial(t)
 			ask := func(n int) {
 				t.Helper()
