@@ -69,6 +69,8 @@ type Call struct {
 	timed   bool
 	attempt
 	tries resilience.Tries
+	// spans are nil unless the call is recorded.
+	spans *spans
 	// elsewhere asks for another connection than that of lease.
 	elsewhere bool
 	// repeatable says that the request is kept, so that it can be sent again.
@@ -185,6 +187,9 @@ func (c *Call) request() *pool.Request {
 	}
 	if n := c.tries.Retries(); n > 0 {
 		r.Header = repeated(c.Header, n)
+	}
+	if c.spans != nil {
+		r.Header = c.spans.propagate(r.Header)
 	}
 	return r
 }

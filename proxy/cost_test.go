@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 
@@ -29,12 +30,17 @@ type course struct {
 
 func newCourse(tb testing.TB, policy *Resilience, timeout time.Duration) *course {
 	tb.Helper()
+	return newTracedCourse(tb, policy, nil, timeout)
+}
+
+func newTracedCourse(tb testing.TB, policy *Resilience, tracer trace.Tracer, timeout time.Duration) *course {
+	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
 	p := pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: "q:1", Dial: func(context.Context) (net.Conn, error) {
 		return nil, net.ErrClosed
 	}}}, Size: 1, Logger: log})
 	tb.Cleanup(p.Close)
-	s := New(Config{Pool: p, Resilience: policy, Logger: log})
+	s := New(Config{Pool: p, Resilience: policy, Tracer: tracer, Logger: log})
 	tb.Cleanup(s.h2.Close)
 	stack := s.stack()
 	return &course{

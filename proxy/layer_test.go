@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// trace is a layer that prints when it is entered and left.
-func trace(name string) interceptors {
+// noisy is a layer that prints when it is entered and left.
+func noisy(name string) interceptors {
 	return layer{
 		enter: func(context.Context, *Call) error { say("enter", name); return nil },
 		leave: func(_ context.Context, _ *Call, err error) error { say("leave", name, err); return err },
@@ -23,7 +23,7 @@ func say(what ...any) { fmt.Fprintln(os.Stdout, what...) }
 
 // The first layer of a stack is the outermost, for both shapes of call.
 func Example_chain() {
-	stack := []interceptors{trace("outer"), trace("inner")}
+	stack := []interceptors{noisy("outer"), noisy("inner")}
 	unary := chainUnary(stack, nil, func(context.Context, any) (any, error) {
 		say("unary call")
 		return nil, nil

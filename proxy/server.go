@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -60,6 +61,8 @@ type Config struct {
 	// MinReady is how many endpoints must be connected for the Server to be ready; 0
 	// means 1.
 	MinReady int
+	// Tracer makes the spans of calls; nil for none.
+	Tracer trace.Tracer
 	// Version is reported in a metric.
 	Version string
 	Logger  *slog.Logger
@@ -75,6 +78,7 @@ type Server struct {
 	failures failureLog
 	metrics  *metrics
 	replay   Replay
+	tracing  *tracing // nil when there is none
 	h2       *h2.Server
 	stopped  chan struct{}        // closed when the last calls are cut
 	unary    []grpc.UnaryHandler  // by method.Index
@@ -92,7 +96,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		pool: cfg.Pool, replay: cfg.Replay.withDefaults(), minReady: max(1, cfg.MinReady), apiKey: cfg.APIKey,
-		log: cfg.Logger, failures: newFailureLog(cfg.Logger), stopped: make(chan struct{}),
+		log: cfg.Logger, failures: newFailureLog(cfg.Logger), tracing: newTracing(cfg.Tracer), stopped: make(chan struct{}),
 	}
 	cfg.Limits.Store = h2.NewStore(s.replay.Together)
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())

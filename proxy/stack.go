@@ -40,12 +40,16 @@ func (s *Server) stack() []interceptors {
 
 // outside are the layers around all that may fail a call.
 func (s *Server) outside() []interceptors {
-	return []interceptors{
+	stack := []interceptors{
 		// A panic in a layer is one failed call and not a dead sidecar; so no
 		// layer is outside of this.
 		s.recover(),
 		// Everything below may ask what the call is for.
 		layer{enter: s.identify}.interceptors(),
+	}
+	// Everything below may ask which trace the call is in.
+	stack = append(stack, s.tracing.callLayer()...)
+	return append(stack,
 		// What the caller sees is counted and logged once a call; so this is
 		// outside of all that answers on its own.
 		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
@@ -53,7 +57,7 @@ func (s *Server) outside() []interceptors {
 		// The one place where a cause becomes a status: the layers above see
 		// what the caller sees, the layers below see causes.
 		layer{enter: noCheck, leave: s.explain}.interceptors(),
-	}
+	)
 }
 
 // attempts are the layers around what may be done more than once, with guards
@@ -65,8 +69,11 @@ func (s *Server) attempts(guards ...interceptors) []interceptors {
 		// holds neither place nor connection while it waits.
 		[]interceptors{{s.retryUnary, s.retryStream}},
 		guards,
+		// What a guard has refused is no attempt, so it has no span. Outside of what
+		// finds out what an attempt came to.
+		s.tracing.attemptLayer(),
 		[]interceptors{
-			// What a guard has refused is no attempt, so it is not counted as one.
+			// Likewise it is not counted.
 			// Inside of the breaker, which asks on its way out what this one found.
 			layer{enter: s.beginAttempt, leave: s.endAttempt}.interceptors(),
 			// A connection is held for an attempt and no longer.

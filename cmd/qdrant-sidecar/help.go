@@ -14,6 +14,7 @@ func configure(inv invocation, extra func(*flag.FlagSet)) (*config, int, bool) {
 	c, found, err := load(inv, settings, extra)
 	if err == nil {
 		c.check(&found)
+		c.readTracing(inv.getenv, &found)
 	}
 	return usable(inv, c, found, err)
 }
@@ -58,6 +59,10 @@ func printHelp(w io.Writer) {
 	printSettings(w, policySettings)
 	fmt.Fprintf(w, "\n%s:\n%s\n", limitsHeading, wrap(aboutLimits, "", 80))
 	printSettings(w, limitSettings)
+	fmt.Fprintf(w, "\n%s:\n%s\n", tracingHeading, wrap(aboutTracing, "", 80))
+	for _, v := range tracingVariables {
+		fmt.Fprintf(w, "  %s %s\n%s", v.name, v.value, wrap(v.help, "      ", 80))
+	}
 	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 did not start or broke, 64 wrong configuration.\n")
 }
 
@@ -125,7 +130,14 @@ what is in effect and where each value came from.
 	tabulate(&b, policySettings)
 	fmt.Fprintf(&b, "\n## %s\n\n%s\n", limitsHeading, wrap(aboutLimits, "", 90))
 	tabulate(&b, limitSettings)
+	fmt.Fprintf(&b, "\n## %s\n\n%s\n", tracingHeading, wrap(aboutTracing, "", 90))
+	b.WriteString("| Variable | Meaning |\n|---|---|\n")
+	for _, v := range tracingVariables {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", v.name, v.help)
+	}
 	b.WriteString(`
+More in [tracing.md](tracing.md).
+
 ## A file
 
 A file with the defaults, and the one setting that has none:

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/test/bufconn"
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
@@ -167,7 +168,7 @@ func (c *config) restTLS() (*tls.Config, error) {
 }
 
 // startREST serves the REST side, unless it is off.
-func (s *sidecar) startREST() error {
+func (s *sidecar) startREST(tracer trace.Tracer) error {
 	c := s.config
 	if c.rest.listen == (address{}) {
 		if c.rest.off != "" {
@@ -187,7 +188,7 @@ func (s *sidecar) startREST() error {
 	}
 	s.rest = rest.New(rest.Config{
 		Upstream: up, APIKey: c.apiKey, Budget: s.proxy.Budget(), Resilience: c.restResilience(),
-		WriteStall: c.limits.WriteStall, Observer: s.proxy.RESTObserver(), Logger: s.log,
+		WriteStall: c.limits.WriteStall, Observer: s.proxy.RESTObserver(), Tracer: tracer, Logger: s.log,
 	})
 	for _, lis := range s.listeners {
 		if lis.name == restListener {

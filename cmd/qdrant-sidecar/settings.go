@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qdrant-sidecar/internal/h2"
+	"qdrant-sidecar/internal/tracing"
 	"qdrant-sidecar/proxy"
 )
 
@@ -225,6 +226,7 @@ type config struct {
 	limits            h2.Limits // as configured; wrong ones are 0
 	replay            proxy.Replay
 	rest              restConfig
+	tracing           tracing.Settings
 
 	// fileBroken says that the file had problems, so that settings may be missing
 	// which it was to give.

@@ -18,6 +18,7 @@ import (
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/internal/memqdrant"
+	"qdrant-sidecar/internal/tracing"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy"
 	"qdrant-sidecar/proxy/admin"
@@ -32,6 +33,7 @@ type sidecar struct {
 	proxy     *proxy.Server
 	rest      *rest.Server      // nil when it is off
 	memory    *memqdrant.Server // nil when Qdrant is elsewhere
+	traces    *tracing.Provider // nil when it is off
 	listeners []boundListener
 	serving   sync.WaitGroup
 	// broken receives the failure of a listener that was to serve on.
@@ -72,13 +74,18 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 		return nil, err
 	}
 	log.Info("starting", "version", version, "upstream", c.upstream.String(), "nodes_listed", len(c.upstreams()), "tls", c.upstream.tls)
+	tracer, err := s.startTracing()
+	if err != nil {
+		s.closeListeners()
+		return nil, err
+	}
 	connections := pool.New(cluster)
 	s.onStop(connections.Close)
 	s.proxy = proxy.New(proxy.Config{
 		Pool: connections, MinReady: c.connections.minReady, Limits: c.limits, Replay: c.replay,
-		APIKey: c.apiKey, Resilience: c.resilience(), Version: version, Logger: log,
+		APIKey: c.apiKey, Resilience: c.resilience(), Tracer: tracer, Version: version, Logger: log,
 	})
-	if err := s.startREST(); err != nil {
+	if err := s.startREST(tracer); err != nil {
 		s.closeListeners()
 		return nil, err
 	}
@@ -116,6 +123,7 @@ func (s *sidecar) stop(impatient context.Context) {
 	if cut > 0 {
 		s.log.Warn("cut calls in flight", "calls", cut, "because", context.Cause(ctx).Error())
 	}
+	s.flushTraces(ctx)
 	for _, end := range slices.Backward(s.teardown) {
 		end()
 	}

@@ -105,11 +105,11 @@ func (s *encodedBlocks) remember(front, rest Fields, encoded []byte) {
 }
 
 // memorable reports whether a block may come again as it is. What is left of a
-// deadline is never the same twice.
+// deadline, and what names a call in its trace, is never the same twice.
 func memorable(encoded []byte, fields ...Fields) bool {
 	n := 0
 	for _, f := range fields {
-		if f.Has("grpc-timeout") {
+		if f.Has("grpc-timeout") || f.Has("traceparent") {
 			return false
 		}
 		n += len(f)

@@ -65,6 +65,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	a := attempt{begun: time.Now()}
 	out := r.WithContext(a.trace(r.Context()))
 	out.Body = x.body.reader(r)
+	span := x.beginAttemptSpan(out)
 	answer, err := x.server.transport.RoundTrip(out)
 	o := resilience.Outcome{Elapsed: time.Since(a.begun)}
 	if err == nil {
@@ -82,6 +83,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	x.permit.Done(x.verdict.Fault)
 	x.permit = resilience.Permit{}
 	x.attempts = append(x.attempts, x.verdict.Cause)
+	endAttemptSpan(span, answer, x.verdict.Cause)
 	return answer, err
 }
 

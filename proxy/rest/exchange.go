@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"qdrant-sidecar/resilience"
 )
 
@@ -38,7 +40,11 @@ type exchange struct {
 	// a retry of the budget.
 	admitted, retrying bool
 	notRetried         resilience.NotRetried
-	failure            *verdict // of the sidecar's own making
+	// recording is its span, nil unless it is recorded; rootTrace says that its caller is
+	// in no trace.
+	recording trace.Span
+	rootTrace bool
+	failure   *verdict // of the sidecar's own making
 }
 
 func newExchange(s *Server, w http.ResponseWriter, r *http.Request) *exchange {
@@ -50,6 +56,7 @@ func newExchange(s *Server, w http.ResponseWriter, r *http.Request) *exchange {
 	x.class = x.route.classOf(r.Method)
 	ctx, cancel := context.WithCancelCause(r.Context())
 	x.request, x.cancel = r.WithContext(ctx), cancel
+	x.beginSpan()
 	s.cfg.Budget.Begin(x.started)
 	if begun := s.cfg.Observer.Begun; begun != nil {
 		begun()
@@ -151,6 +158,7 @@ func (x *exchange) observe() {
 	if ended := x.server.cfg.Observer.Ended; ended != nil {
 		ended(o)
 	}
+	x.endSpan(o)
 	x.log(o)
 }
 

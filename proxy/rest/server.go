@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
 	"qdrant-sidecar/resilience"
@@ -81,7 +82,9 @@ type Config struct {
 	WriteStall time.Duration
 	// Observer is told of requests; the zero value is nobody.
 	Observer Observer
-	Logger   *slog.Logger
+	// Tracer makes the spans of requests; nil for none.
+	Tracer trace.Tracer
+	Logger *slog.Logger
 }
 
 // Observer is told of requests, by many goroutines at once. Funcs may be nil.

@@ -127,11 +127,11 @@ func Start(t testing.TB, o Options) *Sidecar {
 	return s
 }
 
-// cleanEnvironment is ours without the settings of the binary.
+// cleanEnvironment is ours without the settings of the binary, and of its tracing.
 func cleanEnvironment() []string {
 	var env []string
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "QDRANT_") {
+		if !strings.HasPrefix(variable, "QDRANT_") && !strings.HasPrefix(variable, "OTEL_") {
 			env = append(env, variable)
 		}
 	}
