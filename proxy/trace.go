@@ -46,6 +46,8 @@ type spans struct {
 	before *pool.Lease
 	// failed is what the attempt before came to.
 	failed resilience.Cause
+	// attributes are those of one span at a time, which takes a copy.
+	attributes [mostAttributes]attribute.KeyValue
 }
 
 // Our own attributes.
@@ -144,7 +146,7 @@ func (t *tracing) end(_ context.Context, c *Call, err error) error {
 	span.SetAttributes(attributes...)
 	if serverErrors[number] || c.Reason != "" && c.Reason != Cancelled {
 		message := ""
-		if c.Reason != "" { // what the upstream says can hold user data
+		if c.Reason != "" {
 			message = text(status.Convert(explained(err)).Message())
 		}
 		span.SetStatus(otelcodes.Error, message)
@@ -187,10 +189,9 @@ func (t *tracing) endAttempt(_ context.Context, c *Call, err error) error {
 	if s == nil {
 		return err
 	}
-	number, message := codes.OK, ""
-	if st, answered := status.FromError(err); answered {
-		number = st.Code()
-	} else {
+	st, answered := status.FromError(err)
+	number, message := st.Code(), "" // what the upstream says can hold user data
+	if !answered {
 		own := judge(err)
 		number, message = own.code, text(own.message)
 	}
@@ -216,7 +217,7 @@ func (t *tracing) endAttempt(_ context.Context, c *Call, err error) error {
 // attributes are those that both kinds of spans have.
 func (t *tracing) attributes(c *Call, number codes.Code) []attribute.KeyValue {
 	name := code.Code(number).String()
-	all := append(make([]attribute.KeyValue, 0, mostAttributes), t.methods[c.Method.Index].attributes...)
+	all := append(c.spans.attributes[:0], t.methods[c.Method.Index].attributes...)
 	all = append(all, semconv.RPCResponseStatusCode(name), oldStatusKey.Int64(int64(number)))
 	if c.Method == method.Other {
 		all = append(all, semconv.RPCMethodOriginal(text(strings.TrimPrefix(c.FullMethod, "/"))))

@@ -27,6 +27,7 @@ var imports = []struct {
 	{of: "proxy/admin", not: []string{"proxy", "proxy/method", "internal/..."}, why: "pages show what they are given"},
 	{of: "internal/memqdrant", not: []string{"..."}, why: "it stands for the real Qdrant, so it shares nothing with the proxy"},
 	{of: "internal/demo", not: []string{"..."}, but: []string{"internal/digits"}, why: "the show uses the sidecar as any user does: over the network"},
+	{of: "internal/tracing", not: []string{"..."}, why: "sending spans is the same for any program"},
 	{of: "internal/faultwire", not: []string{"..."}, why: "what tests the engine must not be made of it"},
 	{of: "gen/...", not: []string{"..."}, why: "generated code stands alone"},
 	{of: "...", not: []string{"cmd/...", "test/...", "internal/faultwire", "internal/rawgrpc", "internal/tools/..."}, but: nil, why: "nothing that ships imports programs, tests or tools"},
@@ -34,6 +35,10 @@ var imports = []struct {
 	{of: "...", not: []string{"testing"}, why: "none of our test code ships"},
 	{of: "...", not: []string{"github.com/prometheus/client_golang/*"}, but: []string{"proxy", "proxy/admin"},
 		why: "metrics are defined in proxy/metrics.go and shown by proxy/admin"},
+	{of: "...", not: []string{"go.opentelemetry.io/*"}, but: []string{"internal/tracing", "proxy", "proxy/rest", "cmd/qdrant-sidecar"},
+		why: "spans are made where calls and attempts begin and end, and handed on by the program"},
+	{of: "...", not: []string{"go.opentelemetry.io/otel/sdk/*", "go.opentelemetry.io/otel/exporters/*"}, but: []string{"internal/tracing"},
+		why: "whoever makes spans does not know where they go"},
 	{of: "...", not: []string{"github.com/qdrant/go-client/*"}, but: []string{"internal/memqdrant", "internal/demo"},
 		why: "bytes pass unparsed: the data path knows no message type"},
 }

@@ -47,13 +47,17 @@ func Start(ctx context.Context, s Settings, version string, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("sending traces to %s: %w", s.Endpoint, err)
 	}
-	e := newExports(exporter, q)
-	q.SpanProcessor = sdktrace.NewBatchSpanProcessor(e, sdktrace.WithMaxQueueSize(s.queue))
+	return newProvider(q, exporter, about), nil
+}
+
+func newProvider(q *queue, to sdktrace.SpanExporter, about *resource.Resource) *Provider {
+	e := newExports(to, q)
+	q.SpanProcessor = sdktrace.NewBatchSpanProcessor(e, sdktrace.WithMaxQueueSize(int(q.most)))
 	return &Provider{
 		sdk:     sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithSpanProcessor(q)),
 		queue:   q,
 		exports: e,
-	}, nil
+	}
 }
 
 func newExporter(ctx context.Context, protocol string) (*otlptrace.Exporter, error) {
