@@ -78,14 +78,11 @@ func (s *spans) propagate(header h2.Fields) h2.Fields {
 // traceID names the trace that the call is part of, in hexadecimal: that of its spans
 // or, where it has none, that of its caller. "" when it is in no trace.
 func (c *Call) traceID() string {
-	sc := trace.SpanContext{}
 	if c.spans != nil {
-		sc = c.spans.call.SpanContext()
-	} else {
-		sc = incoming(c.Header)
+		return c.spans.call.SpanContext().TraceID().String()
 	}
-	if !sc.IsValid() {
-		return ""
+	if caller := incoming(c.Header); caller.IsValid() {
+		return caller.TraceID().String()
 	}
-	return sc.TraceID().String()
+	return ""
 }

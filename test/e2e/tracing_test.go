@@ -261,7 +261,8 @@ func TestTracingOfAnything(t *testing.T) {
 		if st := call.GetStatus(); st.GetMessage() != statusOf(err).Message() || st.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
 			t.Errorf("status %v, want %v", st, err)
 		}
-		attempts[0].check(t, map[string]string{"qdrant_sidecar.connection": "", "qdrant_sidecar.outcome": "unreachable"})
+		// The first may still have found the connection.
+		attempts[len(attempts)-1].check(t, map[string]string{"qdrant_sidecar.connection": "", "qdrant_sidecar.outcome": "unreachable"})
 	})
 }
 
