@@ -51,6 +51,8 @@ func shownBy() map[string]func(*testing.T) {
 		"--try-timeout":                   TestTryTimeout,
 		"--retry-max":                     TestRetries,
 		"--retry-base-delay":              TestRetries,
+		"--retry-buffer-per-call":         TestRetryBuffers,
+		"--retry-buffer-total":            TestRetryBuffers,
 		"--retry-writes":                  TestRetries,
 		"--retry-writes-on-internal":      TestRetries,
 		"--retry-writes-on-rate-limit":    TestRetries,
