@@ -166,6 +166,16 @@ func (x *callContext) endTry() (cut bool) {
 	return false
 }
 
+// renew puts the deadline off, if there is one, to d from now. The timer finds out
+// when it rings.
+func (x *callContext) renew(d time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cause == nil && !x.deadline.IsZero() {
+		x.deadline = time.Now().Add(d)
+	}
+}
+
 // stop ends the context.
 func (x *callContext) stop() {
 	x.end(nil)

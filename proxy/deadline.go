@@ -66,6 +66,19 @@ func (s *Server) deadline(c *Call) (at time.Time, late error) {
 	return at, cmp.Or(expired, late)
 }
 
+// answerTime is how long a caller who set no deadline may take for an answer that is
+// there, or for the next piece of one that has begun. What Qdrant has done in time
+// must not fail because somebody reads slowly, nor be kept for ever if he does not
+// read at all.
+const answerTime = time.Minute
+
+// answerComes gives the call more time, if that is ours to give.
+func (c *Call) answerComes() {
+	if !c.timed {
+		c.ctx.renew(answerTime)
+	}
+}
+
 // checkDeadline ends calls whose time is over, or whose caller is gone, before
 // anything is done for them.
 func checkDeadline(ctx context.Context, _ *Call) error {

@@ -1,6 +1,8 @@
 package proxy_test
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -8,7 +10,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 
+	"qdrant-sidecar/internal/h2"
+	"qdrant-sidecar/internal/rawgrpc"
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy"
 )
 
@@ -188,4 +195,65 @@ func TestSecondAttemptHasAllThatIsLeft(t *testing.T) {
 			t.Errorf("it took %v", got.took)
 		}
 	})
+}
+
+// TestSlowReaders: an answer that Qdrant gave in time reaches those who take it
+// slowly, however long that is in all. Those who do not take it at all are told so in
+// the end, and those who set a deadline at that.
+func TestSlowReaders(t *testing.T) {
+	const stored, passedOn = 3 << 20, 6 << 20
+	for _, test := range []struct {
+		name, method string
+		size         int
+		pause        time.Duration // before each piece is read
+		given        string
+		want         codes.Code
+	}{
+		{"a stored answer", read, stored, 10 * time.Second, "", codes.OK},
+		{"one that is passed on", read, passedOn, 10 * time.Second, "", codes.OK},
+		{"a stored answer, not taken", read, stored, 90 * time.Second, "", codes.DeadlineExceeded},
+		{"one that is passed on, not taken", read, passedOn, 90 * time.Second, "", codes.DeadlineExceeded},
+		{"a stored answer, in vain", read, stored, 10 * time.Second, "8S", codes.DeadlineExceeded},
+		{"one that is passed on, in vain", read, passedOn, 10 * time.Second, "8S", codes.DeadlineExceeded},
+		{"a stream", other, passedOn, 90 * time.Second, "", codes.OK},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, standard(), func(a arrival) error {
+					return a.SendMsg(&rawgrpc.Reply{Data: mem.BufferSlice{mem.SliceBuffer(make([]byte, test.size))}})
+				})
+				lease, err := lend(t.Context(), r.client)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer lease.Release()
+				request := &pool.Request{
+					Method: test.method,
+					Header: h2.Fields{h2.Field("content-type", "application/grpc"), h2.Field("te", "trailers")},
+				}
+				if test.given != "" {
+					request.Header = append(request.Header, h2.Field("grpc-timeout", test.given))
+				}
+				s, err := lease.Stream(t.Context(), request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if err := s.Send(mem.BufferSlice{mem.SliceBuffer(make([]byte, 5))}, true); err != nil {
+					t.Fatal(err)
+				}
+				got := 0
+				for err == nil {
+					time.Sleep(test.pause)
+					var piece mem.BufferSlice
+					piece, err = s.Recv()
+					got += piece.Len()
+					piece.Free()
+				}
+				if !errors.Is(err, io.EOF) || status.Code(s.Err()) != test.want || (got > test.size) != (test.want == codes.OK) {
+					t.Errorf("%d bytes of %d came: %v, %v", got, test.size, err, s.Err())
+				}
+			})
+		})
+	}
 }

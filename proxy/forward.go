@@ -36,6 +36,7 @@ func (c *Call) passOn(ctx context.Context, rest *pool.Stream) error {
 		return errTryTimeout
 	}
 	c.answering = true
+	c.answerComes()
 	err := c.caller.WriteHeader(nil, c.Response.Header, false)
 	if err == nil {
 		err = c.caller.Write(ctx, c.Response.Body, false)
@@ -118,6 +119,7 @@ func copyAnswer(ctx context.Context, c *Call, from *pool.Stream) error {
 		if err != nil {
 			return err
 		}
+		c.answerComes()
 		err = c.caller.Write(ctx, data, false)
 		data.Free()
 		if err != nil {

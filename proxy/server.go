@@ -179,7 +179,12 @@ func (s *Server) answer(ctx context.Context, c *Call, err error) {
 		if r.TrailersOnly {
 			_ = c.caller.WriteHeader(nil, r.Header, true)
 		} else {
-			_ = c.caller.Respond(ctx, r.Header, r.Body, r.Trailer)
+			c.answerComes()
+			if err := c.caller.Respond(ctx, r.Header, r.Body, r.Trailer); err != nil {
+				// A trailer needs no room: the caller learns why there is no more, if it
+				// is still there.
+				_ = c.caller.WriteHeader(nil, ownAnswer(judge(gone(ctx, err)).err(), nil, true), true)
+			}
 		}
 	default:
 		_ = c.caller.WriteHeader(nil, ownAnswer(err, c.advice, c.answering), true)
