@@ -58,7 +58,7 @@ func load(inv invocation, table []*setting, extra func(*flag.FlagSet)) (*config,
 	before := len(found)
 	file := readFile(fileName(inv, flags), &found)
 
-	c := &config{fileBroken: len(found) > before}
+	c := &config{fileBroken: len(found) > before, operand: strings.Join(flags[operand], "")}
 	for _, s := range table {
 		e := resolve(s, flags, inv.getenv, file)
 		c.effective = append(c.effective, e)
@@ -128,6 +128,11 @@ func parseFlags(inv invocation, table []*setting, extra func(*flag.FlagSet), fou
 	args := inv.args
 	for {
 		err := set.Parse(args)
+		// The operand may stand before flags, too.
+		if left := set.Args(); err == nil && inv.command.operand != "" && len(given[operand]) == 0 && len(left) > 0 {
+			given[operand], args = left[:1], left[1:]
+			continue
+		}
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, flag.ErrHelp
 		}
@@ -143,10 +148,21 @@ func parseFlags(inv invocation, table []*setting, extra func(*flag.FlagSet), fou
 		}
 	}
 	for _, arg := range set.Args() {
+		if inv.command.operand != "" {
+			found.add("%q is too much: %s takes one argument.", arg, inv.command.name)
+			continue
+		}
 		found.add("%q is no flag: %s takes no arguments.", arg, inv.command.name)
+	}
+	if want := inv.command.operand; want != "" && want[0] != '[' && len(given[operand]) == 0 {
+		found.add("%s needs an argument: %s.", inv.command.name, want)
 	}
 	return given, nil
 }
+
+// operand is the name under which parseFlags returns the command's operand, which is
+// that of no flag.
+const operand = ""
 
 // describeFlagError puts the flag package's words into ours.
 func describeFlagError(err error) string {

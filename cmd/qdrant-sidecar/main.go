@@ -35,22 +35,25 @@ type command struct {
 	name    string
 	summary string
 	run     func(ctx context.Context, inv invocation) int
+	// operand is what the command takes besides flags: "NAME", or "[NAME]" where that
+	// may be left out; "" for nothing.
+	operand string
 }
 
 func commands() []command {
 	return []command{
-		{"serve", "forward calls until SIGTERM (the default)", serve},
-		{"demo", "show an unmodified SDK at work on real data, then keep serving", runDemo},
-		{"probe", "ask the running sidecar whether it is ready; exit 0 when it is", probe},
-		{"check-config", "report all problems of the configuration, or print it", checkConfig},
-		{"version", "print the version", printVersion},
+		{name: "serve", summary: "forward calls until SIGTERM (the default)", run: serve},
+		{name: "demo", summary: "show an unmodified SDK at work on real data, then keep serving", run: runDemo},
+		{name: "probe", summary: "ask the running sidecar whether it is ready; exit 0 when it is", run: probe},
+		{name: "check-config", summary: "report all problems of the configuration, or print it", run: checkConfig},
+		{name: "version", summary: "print the version", run: printVersion},
 	}
 }
 
 // invocation is one use of the program: all that it takes from its process.
 type invocation struct {
 	command command
-	args    []string // after the command's name
+	args    []string // after the command's name, operand included
 	getenv  func(string) string
 	stdout  io.Writer
 	stderr  io.Writer

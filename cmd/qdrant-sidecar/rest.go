@@ -215,7 +215,7 @@ const restListener = "rest"
 
 // bindREST opens the listener.
 func (s *sidecar) bindREST() error {
-	return s.bind(s.config.rest.listen, "rest-listen", restListener, adminv1.Listener_ROLE_UNSPECIFIED)
+	return s.bind(s.config.rest.listen, "rest-listen", restListener, adminv1.Listener_ROLE_REST)
 }
 
 // restResilience returns the policy of the REST side; nil when it is off.

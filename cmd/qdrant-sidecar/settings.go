@@ -228,6 +228,8 @@ type config struct {
 	rest              restConfig
 	tracing           tracing.Settings
 
+	// operand is what the command was given besides flags; "" for nothing.
+	operand string
 	// fileBroken says that the file had problems, so that settings may be missing
 	// which it was to give.
 	fileBroken bool

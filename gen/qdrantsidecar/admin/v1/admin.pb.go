@@ -30,6 +30,79 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Standing is how much is to be hoped of an endpoint, from the worst to the best.
+type Standing int32
+
+const (
+	// Not a value that this version of the API knows.
+	Standing_STANDING_UNSPECIFIED Standing = 0
+	// Not an endpoint any more: its last calls end.
+	Standing_STANDING_GONE Standing = 1
+	// Taken out by ControlService.DrainEndpoint: no new call goes there.
+	Standing_STANDING_DRAINED Standing = 2
+	// No connection, and the last attempt failed.
+	Standing_STANDING_DOWN Standing = 3
+	// Does not answer HealthChecks, or says that it is not ready yet.
+	Standing_STANDING_SICK Standing = 4
+	// No connection yet, but nothing speaks against the attempt under way.
+	Standing_STANDING_CONNECTING Standing = 5
+	// Too many calls have failed there.
+	Standing_STANDING_EJECTED Standing = 6
+	// Nothing is known against it.
+	Standing_STANDING_GOOD Standing = 7
+)
+
+// Enum value maps for Standing.
+var (
+	Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_GONE",
+		2: "STANDING_DRAINED",
+		3: "STANDING_DOWN",
+		4: "STANDING_SICK",
+		5: "STANDING_CONNECTING",
+		6: "STANDING_EJECTED",
+		7: "STANDING_GOOD",
+	}
+	Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED": 0,
+		"STANDING_GONE":        1,
+		"STANDING_DRAINED":     2,
+		"STANDING_DOWN":        3,
+		"STANDING_SICK":        4,
+		"STANDING_CONNECTING":  5,
+		"STANDING_EJECTED":     6,
+		"STANDING_GOOD":        7,
+	}
+)
+
+func (x Standing) Enum() *Standing {
+	p := new(Standing)
+	*p = x
+	return p
+}
+
+func (x Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (Standing) Type() protoreflect.EnumType {
+	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[0]
+}
+
+func (x Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Standing.Descriptor instead.
+func (Standing) EnumDescriptor() ([]byte, []int) {
+	return file_qdrantsidecar_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 // What the listener serves.
 type Listener_Role int32
 
@@ -42,6 +115,8 @@ const (
 	Listener_ROLE_METRICS Listener_Role = 2
 	// This service.
 	Listener_ROLE_ADMIN Listener_Role = 3
+	// Qdrant's REST API, for SDKs and dashboards that use it.
+	Listener_ROLE_REST Listener_Role = 4
 )
 
 // Enum value maps for Listener_Role.
@@ -51,12 +126,14 @@ var (
 		1: "ROLE_DATA",
 		2: "ROLE_METRICS",
 		3: "ROLE_ADMIN",
+		4: "ROLE_REST",
 	}
 	Listener_Role_value = map[string]int32{
 		"ROLE_UNSPECIFIED": 0,
 		"ROLE_DATA":        1,
 		"ROLE_METRICS":     2,
 		"ROLE_ADMIN":       3,
+		"ROLE_REST":        4,
 	}
 )
 
@@ -71,11 +148,11 @@ func (x Listener_Role) String() string {
 }
 
 func (Listener_Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[0].Descriptor()
+	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[1].Descriptor()
 }
 
 func (Listener_Role) Type() protoreflect.EnumType {
-	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[0]
+	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[1]
 }
 
 func (x Listener_Role) Number() protoreflect.EnumNumber {
@@ -133,11 +210,11 @@ func (x Setting_Source) String() string {
 }
 
 func (Setting_Source) Descriptor() protoreflect.EnumDescriptor {
-	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[1].Descriptor()
+	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[2].Descriptor()
 }
 
 func (Setting_Source) Type() protoreflect.EnumType {
-	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[1]
+	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[2]
 }
 
 func (x Setting_Source) Number() protoreflect.EnumNumber {
@@ -195,11 +272,11 @@ func (x Connection_State) String() string {
 }
 
 func (Connection_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[2].Descriptor()
+	return file_qdrantsidecar_admin_v1_admin_proto_enumTypes[3].Descriptor()
 }
 
 func (Connection_State) Type() protoreflect.EnumType {
-	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[2]
+	return &file_qdrantsidecar_admin_v1_admin_proto_enumTypes[3]
 }
 
 func (x Connection_State) Number() protoreflect.EnumNumber {
@@ -270,7 +347,10 @@ type GetInfoResponse struct {
 	// The effective value of every setting, in the order of `--help`.
 	Settings []*Setting `protobuf:"bytes,6,rep,name=settings,proto3" json:"settings,omitempty"`
 	// The connections to Qdrant. Always set, also while none is open.
-	Pool          *Pool `protobuf:"bytes,7,opt,name=pool,proto3" json:"pool,omitempty"`
+	Pool *Pool `protobuf:"bytes,7,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The pause that calls are in; unset while there is none. See
+	// ControlService.Pause.
+	Pause         *Pause `protobuf:"bytes,8,opt,name=pause,proto3" json:"pause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,6 +430,13 @@ func (x *GetInfoResponse) GetSettings() []*Setting {
 func (x *GetInfoResponse) GetPool() *Pool {
 	if x != nil {
 		return x.Pool
+	}
+	return nil
+}
+
+func (x *GetInfoResponse) GetPause() *Pause {
+	if x != nil {
+		return x.Pause
 	}
 	return nil
 }
@@ -636,8 +723,22 @@ type Endpoint struct {
 	// Why the newest attempt to connect failed. Unset when it succeeded, or when
 	// none has ended yet.
 	LastDialError *Failure `protobuf:"bytes,4,opt,name=last_dial_error,json=lastDialError,proto3" json:"last_dial_error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// How much is to be hoped of it. Calls go to those that stand best.
+	Standing Standing `protobuf:"varint,5,opt,name=standing,proto3,enum=qdrantsidecar.admin.v1.Standing" json:"standing,omitempty"`
+	// Client connections whose calls go here for as long as it is good.
+	Clients int32 `protobuf:"varint,6,opt,name=clients,proto3" json:"clients,omitempty"`
+	// How often it was ejected because too many calls failed there in a row.
+	Ejections int64 `protobuf:"varint,7,opt,name=ejections,proto3" json:"ejections,omitempty"`
+	// HealthChecks that it did not answer in time.
+	FailedHealthChecks int64 `protobuf:"varint,8,opt,name=failed_health_checks,json=failedHealthChecks,proto3" json:"failed_health_checks,omitempty"`
+	// How it has taken leave of connections (GOAWAY): as every server does that
+	// ends or is told to, because too many calls were cancelled at once, and for
+	// any other reason.
+	GracefulGoaways      int64 `protobuf:"varint,9,opt,name=graceful_goaways,json=gracefulGoaways,proto3" json:"graceful_goaways,omitempty"`
+	TooManyResetsGoaways int64 `protobuf:"varint,10,opt,name=too_many_resets_goaways,json=tooManyResetsGoaways,proto3" json:"too_many_resets_goaways,omitempty"`
+	OtherGoaways         int64 `protobuf:"varint,11,opt,name=other_goaways,json=otherGoaways,proto3" json:"other_goaways,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Endpoint) Reset() {
@@ -696,6 +797,55 @@ func (x *Endpoint) GetLastDialError() *Failure {
 		return x.LastDialError
 	}
 	return nil
+}
+
+func (x *Endpoint) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
+}
+
+func (x *Endpoint) GetClients() int32 {
+	if x != nil {
+		return x.Clients
+	}
+	return 0
+}
+
+func (x *Endpoint) GetEjections() int64 {
+	if x != nil {
+		return x.Ejections
+	}
+	return 0
+}
+
+func (x *Endpoint) GetFailedHealthChecks() int64 {
+	if x != nil {
+		return x.FailedHealthChecks
+	}
+	return 0
+}
+
+func (x *Endpoint) GetGracefulGoaways() int64 {
+	if x != nil {
+		return x.GracefulGoaways
+	}
+	return 0
+}
+
+func (x *Endpoint) GetTooManyResetsGoaways() int64 {
+	if x != nil {
+		return x.TooManyResetsGoaways
+	}
+	return 0
+}
+
+func (x *Endpoint) GetOtherGoaways() int64 {
+	if x != nil {
+		return x.OtherGoaways
+	}
+	return 0
 }
 
 // Connection is one HTTP/2 connection to a Qdrant node.
@@ -836,12 +986,76 @@ func (x *Failure) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Pause is the state of ControlService.Pause.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When calls were paused.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When the pause ends by itself. Unset when only Resume ends it.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Calls that wait for its end, REST requests included.
+	Waiting       int32 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_qdrantsidecar_admin_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_qdrantsidecar_admin_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_qdrantsidecar_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Pause) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Pause) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Pause) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
 var File_qdrantsidecar_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_qdrantsidecar_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\"qdrantsidecar/admin/v1/admin.proto\x12\x16qdrantsidecar.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n" +
-	"\x0eGetInfoRequest\"\xff\x02\n" +
+	"\x0eGetInfoRequest\"\xb4\x03\n" +
 	"\x0fGetInfoResponse\x123\n" +
 	"\x05build\x18\x01 \x01(\v2\x1d.qdrantsidecar.admin.v1.BuildR\x05build\x129\n" +
 	"\n" +
@@ -850,21 +1064,23 @@ const file_qdrantsidecar_admin_v1_admin_proto_rawDesc = "" +
 	"\tlisteners\x18\x04 \x03(\v2 .qdrantsidecar.admin.v1.ListenerR\tlisteners\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12;\n" +
 	"\bsettings\x18\x06 \x03(\v2\x1f.qdrantsidecar.admin.v1.SettingR\bsettings\x120\n" +
-	"\x04pool\x18\a \x01(\v2\x1c.qdrantsidecar.admin.v1.PoolR\x04pool\"X\n" +
+	"\x04pool\x18\a \x01(\v2\x1c.qdrantsidecar.admin.v1.PoolR\x04pool\x123\n" +
+	"\x05pause\x18\b \x01(\v2\x1d.qdrantsidecar.admin.v1.PauseR\x05pause\"X\n" +
 	"\x05Build\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x1d\n" +
 	"\n" +
-	"go_version\x18\x03 \x01(\tR\tgoVersion\"\xae\x01\n" +
+	"go_version\x18\x03 \x01(\tR\tgoVersion\"\xbd\x01\n" +
 	"\bListener\x129\n" +
 	"\x04role\x18\x01 \x01(\x0e2%.qdrantsidecar.admin.v1.Listener.RoleR\x04role\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"M\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\\\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tROLE_DATA\x10\x01\x12\x10\n" +
 	"\fROLE_METRICS\x10\x02\x12\x0e\n" +
 	"\n" +
-	"ROLE_ADMIN\x10\x03\"\xf3\x01\n" +
+	"ROLE_ADMIN\x10\x03\x12\r\n" +
+	"\tROLE_REST\x10\x04\"\xf3\x01\n" +
 	"\aSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12>\n" +
@@ -880,12 +1096,20 @@ const file_qdrantsidecar_admin_v1_admin_proto_rawDesc = "" +
 	"\x04Pool\x12>\n" +
 	"\tendpoints\x18\x01 \x03(\v2 .qdrantsidecar.admin.v1.EndpointR\tendpoints\x12?\n" +
 	"\x1cmax_connections_per_endpoint\x18\x02 \x01(\x05R\x19maxConnectionsPerEndpoint\x12=\n" +
-	"\x1btarget_calls_per_connection\x18\x03 \x01(\x05R\x18targetCallsPerConnection\"\xc5\x01\n" +
+	"\x1btarget_calls_per_connection\x18\x03 \x01(\x05R\x18targetCallsPerConnection\"\xf4\x03\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03tls\x18\x02 \x01(\bR\x03tls\x12D\n" +
 	"\vconnections\x18\x03 \x03(\v2\".qdrantsidecar.admin.v1.ConnectionR\vconnections\x12G\n" +
-	"\x0flast_dial_error\x18\x04 \x01(\v2\x1f.qdrantsidecar.admin.v1.FailureR\rlastDialError\"\xc5\x02\n" +
+	"\x0flast_dial_error\x18\x04 \x01(\v2\x1f.qdrantsidecar.admin.v1.FailureR\rlastDialError\x12<\n" +
+	"\bstanding\x18\x05 \x01(\x0e2 .qdrantsidecar.admin.v1.StandingR\bstanding\x12\x18\n" +
+	"\aclients\x18\x06 \x01(\x05R\aclients\x12\x1c\n" +
+	"\tejections\x18\a \x01(\x03R\tejections\x120\n" +
+	"\x14failed_health_checks\x18\b \x01(\x03R\x12failedHealthChecks\x12)\n" +
+	"\x10graceful_goaways\x18\t \x01(\x03R\x0fgracefulGoaways\x125\n" +
+	"\x17too_many_resets_goaways\x18\n" +
+	" \x01(\x03R\x14tooManyResetsGoaways\x12#\n" +
+	"\rother_goaways\x18\v \x01(\x03R\fotherGoaways\"\xc5\x02\n" +
 	"\n" +
 	"Connection\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12>\n" +
@@ -903,7 +1127,21 @@ const file_qdrantsidecar_admin_v1_admin_proto_rawDesc = "" +
 	"\rSTATE_BACKOFF\x10\x04\"S\n" +
 	"\aFailure\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12.\n" +
-	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time2j\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x93\x01\n" +
+	"\x05Pause\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x05R\awaiting*\xb5\x01\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rSTANDING_GONE\x10\x01\x12\x14\n" +
+	"\x10STANDING_DRAINED\x10\x02\x12\x11\n" +
+	"\rSTANDING_DOWN\x10\x03\x12\x11\n" +
+	"\rSTANDING_SICK\x10\x04\x12\x17\n" +
+	"\x13STANDING_CONNECTING\x10\x05\x12\x14\n" +
+	"\x10STANDING_EJECTED\x10\x06\x12\x11\n" +
+	"\rSTANDING_GOOD\x10\a2j\n" +
 	"\fAdminService\x12Z\n" +
 	"\aGetInfo\x12&.qdrantsidecar.admin.v1.GetInfoRequest\x1a'.qdrantsidecar.admin.v1.GetInfoResponseB3Z1qdrant-sidecar/gen/qdrantsidecar/admin/v1;adminv1b\x06proto3"
 
@@ -919,46 +1157,52 @@ func file_qdrantsidecar_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_qdrantsidecar_admin_v1_admin_proto_rawDescData
 }
 
-var file_qdrantsidecar_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_qdrantsidecar_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_qdrantsidecar_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_qdrantsidecar_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_qdrantsidecar_admin_v1_admin_proto_goTypes = []any{
-	(Listener_Role)(0),            // 0: qdrantsidecar.admin.v1.Listener.Role
-	(Setting_Source)(0),           // 1: qdrantsidecar.admin.v1.Setting.Source
-	(Connection_State)(0),         // 2: qdrantsidecar.admin.v1.Connection.State
-	(*GetInfoRequest)(nil),        // 3: qdrantsidecar.admin.v1.GetInfoRequest
-	(*GetInfoResponse)(nil),       // 4: qdrantsidecar.admin.v1.GetInfoResponse
-	(*Build)(nil),                 // 5: qdrantsidecar.admin.v1.Build
-	(*Listener)(nil),              // 6: qdrantsidecar.admin.v1.Listener
-	(*Setting)(nil),               // 7: qdrantsidecar.admin.v1.Setting
-	(*Pool)(nil),                  // 8: qdrantsidecar.admin.v1.Pool
-	(*Endpoint)(nil),              // 9: qdrantsidecar.admin.v1.Endpoint
-	(*Connection)(nil),            // 10: qdrantsidecar.admin.v1.Connection
-	(*Failure)(nil),               // 11: qdrantsidecar.admin.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(Standing)(0),                 // 0: qdrantsidecar.admin.v1.Standing
+	(Listener_Role)(0),            // 1: qdrantsidecar.admin.v1.Listener.Role
+	(Setting_Source)(0),           // 2: qdrantsidecar.admin.v1.Setting.Source
+	(Connection_State)(0),         // 3: qdrantsidecar.admin.v1.Connection.State
+	(*GetInfoRequest)(nil),        // 4: qdrantsidecar.admin.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),       // 5: qdrantsidecar.admin.v1.GetInfoResponse
+	(*Build)(nil),                 // 6: qdrantsidecar.admin.v1.Build
+	(*Listener)(nil),              // 7: qdrantsidecar.admin.v1.Listener
+	(*Setting)(nil),               // 8: qdrantsidecar.admin.v1.Setting
+	(*Pool)(nil),                  // 9: qdrantsidecar.admin.v1.Pool
+	(*Endpoint)(nil),              // 10: qdrantsidecar.admin.v1.Endpoint
+	(*Connection)(nil),            // 11: qdrantsidecar.admin.v1.Connection
+	(*Failure)(nil),               // 12: qdrantsidecar.admin.v1.Failure
+	(*Pause)(nil),                 // 13: qdrantsidecar.admin.v1.Pause
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_qdrantsidecar_admin_v1_admin_proto_depIdxs = []int32{
-	5,  // 0: qdrantsidecar.admin.v1.GetInfoResponse.build:type_name -> qdrantsidecar.admin.v1.Build
-	12, // 1: qdrantsidecar.admin.v1.GetInfoResponse.start_time:type_name -> google.protobuf.Timestamp
-	13, // 2: qdrantsidecar.admin.v1.GetInfoResponse.uptime:type_name -> google.protobuf.Duration
-	6,  // 3: qdrantsidecar.admin.v1.GetInfoResponse.listeners:type_name -> qdrantsidecar.admin.v1.Listener
-	7,  // 4: qdrantsidecar.admin.v1.GetInfoResponse.settings:type_name -> qdrantsidecar.admin.v1.Setting
-	8,  // 5: qdrantsidecar.admin.v1.GetInfoResponse.pool:type_name -> qdrantsidecar.admin.v1.Pool
-	0,  // 6: qdrantsidecar.admin.v1.Listener.role:type_name -> qdrantsidecar.admin.v1.Listener.Role
-	1,  // 7: qdrantsidecar.admin.v1.Setting.source:type_name -> qdrantsidecar.admin.v1.Setting.Source
-	9,  // 8: qdrantsidecar.admin.v1.Pool.endpoints:type_name -> qdrantsidecar.admin.v1.Endpoint
-	10, // 9: qdrantsidecar.admin.v1.Endpoint.connections:type_name -> qdrantsidecar.admin.v1.Connection
-	11, // 10: qdrantsidecar.admin.v1.Endpoint.last_dial_error:type_name -> qdrantsidecar.admin.v1.Failure
-	2,  // 11: qdrantsidecar.admin.v1.Connection.state:type_name -> qdrantsidecar.admin.v1.Connection.State
-	12, // 12: qdrantsidecar.admin.v1.Connection.opened_time:type_name -> google.protobuf.Timestamp
-	12, // 13: qdrantsidecar.admin.v1.Failure.time:type_name -> google.protobuf.Timestamp
-	3,  // 14: qdrantsidecar.admin.v1.AdminService.GetInfo:input_type -> qdrantsidecar.admin.v1.GetInfoRequest
-	4,  // 15: qdrantsidecar.admin.v1.AdminService.GetInfo:output_type -> qdrantsidecar.admin.v1.GetInfoResponse
-	15, // [15:16] is the sub-list for method output_type
-	14, // [14:15] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	6,  // 0: qdrantsidecar.admin.v1.GetInfoResponse.build:type_name -> qdrantsidecar.admin.v1.Build
+	14, // 1: qdrantsidecar.admin.v1.GetInfoResponse.start_time:type_name -> google.protobuf.Timestamp
+	15, // 2: qdrantsidecar.admin.v1.GetInfoResponse.uptime:type_name -> google.protobuf.Duration
+	7,  // 3: qdrantsidecar.admin.v1.GetInfoResponse.listeners:type_name -> qdrantsidecar.admin.v1.Listener
+	8,  // 4: qdrantsidecar.admin.v1.GetInfoResponse.settings:type_name -> qdrantsidecar.admin.v1.Setting
+	9,  // 5: qdrantsidecar.admin.v1.GetInfoResponse.pool:type_name -> qdrantsidecar.admin.v1.Pool
+	13, // 6: qdrantsidecar.admin.v1.GetInfoResponse.pause:type_name -> qdrantsidecar.admin.v1.Pause
+	1,  // 7: qdrantsidecar.admin.v1.Listener.role:type_name -> qdrantsidecar.admin.v1.Listener.Role
+	2,  // 8: qdrantsidecar.admin.v1.Setting.source:type_name -> qdrantsidecar.admin.v1.Setting.Source
+	10, // 9: qdrantsidecar.admin.v1.Pool.endpoints:type_name -> qdrantsidecar.admin.v1.Endpoint
+	11, // 10: qdrantsidecar.admin.v1.Endpoint.connections:type_name -> qdrantsidecar.admin.v1.Connection
+	12, // 11: qdrantsidecar.admin.v1.Endpoint.last_dial_error:type_name -> qdrantsidecar.admin.v1.Failure
+	0,  // 12: qdrantsidecar.admin.v1.Endpoint.standing:type_name -> qdrantsidecar.admin.v1.Standing
+	3,  // 13: qdrantsidecar.admin.v1.Connection.state:type_name -> qdrantsidecar.admin.v1.Connection.State
+	14, // 14: qdrantsidecar.admin.v1.Connection.opened_time:type_name -> google.protobuf.Timestamp
+	14, // 15: qdrantsidecar.admin.v1.Failure.time:type_name -> google.protobuf.Timestamp
+	14, // 16: qdrantsidecar.admin.v1.Pause.start_time:type_name -> google.protobuf.Timestamp
+	14, // 17: qdrantsidecar.admin.v1.Pause.end_time:type_name -> google.protobuf.Timestamp
+	4,  // 18: qdrantsidecar.admin.v1.AdminService.GetInfo:input_type -> qdrantsidecar.admin.v1.GetInfoRequest
+	5,  // 19: qdrantsidecar.admin.v1.AdminService.GetInfo:output_type -> qdrantsidecar.admin.v1.GetInfoResponse
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_qdrantsidecar_admin_v1_admin_proto_init() }
@@ -971,8 +1215,8 @@ func file_qdrantsidecar_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qdrantsidecar_admin_v1_admin_proto_rawDesc), len(file_qdrantsidecar_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   9,
+			NumEnums:      4,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

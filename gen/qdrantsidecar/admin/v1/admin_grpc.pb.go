@@ -34,10 +34,11 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // AdminService shows what one sidecar process is, how it is configured and
-// what its connections to Qdrant are doing. It only reads: nothing here
-// changes the process. The service asks for no authentication, because
-// whoever reaches the listener is already on the machine or in the pod;
-// answers therefore never contain a secret.
+// what its connections to Qdrant are doing. This service only reads; what
+// changes the process is in ControlService, on the same listener. Neither asks
+// for authentication, because whoever reaches the listener is already on the
+// machine or in the pod: it is bound to a loopback address or a unix socket,
+// and to nothing else. Answers therefore never contain a secret.
 type AdminServiceClient interface {
 	// GetInfo returns one snapshot of the process. It is cheap, answers without
 	// talking to Qdrant, and works before the first connection is up and while
@@ -68,10 +69,11 @@ func (c *adminServiceClient) GetInfo(ctx context.Context, in *GetInfoRequest, op
 // for forward compatibility.
 //
 // AdminService shows what one sidecar process is, how it is configured and
-// what its connections to Qdrant are doing. It only reads: nothing here
-// changes the process. The service asks for no authentication, because
-// whoever reaches the listener is already on the machine or in the pod;
-// answers therefore never contain a secret.
+// what its connections to Qdrant are doing. This service only reads; what
+// changes the process is in ControlService, on the same listener. Neither asks
+// for authentication, because whoever reaches the listener is already on the
+// machine or in the pod: it is bound to a loopback address or a unix socket,
+// and to nothing else. Answers therefore never contain a secret.
 type AdminServiceServer interface {
 	// GetInfo returns one snapshot of the process. It is cheap, answers without
 	// talking to Qdrant, and works before the first connection is up and while

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+// adminClient is a connection to the admin API of the running sidecar of the same
+// configuration.
+type adminClient struct {
+	*grpc.ClientConn // for the stubs of its services
+
+	at address
+}
+
+// dialAdmin returns a client of the admin API. extra declares the flags of the
+// command, of whose settings there are only those that say where to ask: it must not
+// fail because of settings that concern the upstream. It returns the operand of the
+// command, too, "" where that was left out. When it cannot go on it has said why, and
+// returns the exit code and false.
+func dialAdmin(inv invocation, extra func(*flag.FlagSet)) (client *adminClient, operand string, code int, ok bool) {
+	table := []*setting{settingNamed("admin-listen"), settingNamed(configFile)}
+	c, found, err := load(inv, table, extra)
+	c, code, ok = usable(inv, c, found, err)
+	if !ok {
+		return nil, "", code, false
+	}
+	if c.adminListen == (address{}) {
+		fmt.Fprintln(inv.stderr, "qdrant-sidecar: nobody to ask: --admin-listen is off.")
+		return nil, "", exitUsage, false
+	}
+	at := c.adminListen
+	// The name of the target is none: what is dialed is the listener.
+	conn, err := grpc.NewClient("passthrough:///qdrant-sidecar",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, at.network, at.dialable())
+		}))
+	if err != nil {
+		fmt.Fprintf(inv.stderr, "qdrant-sidecar: %v.\n", err)
+		return nil, "", exitFailure, false
+	}
+	return &adminClient{conn, at}, c.operand, exitOK, true
+}
+
+// explain is what a failed call comes to, as a clause for people.
+func (c *adminClient) explain(err error) error {
+	switch st := status.Convert(err); st.Code() {
+	case codes.Unavailable:
+		// Nothing else of the admin API says that.
+		return fmt.Errorf("no sidecar answers at %s (--admin-listen): %s", c.at, st.Message())
+	case codes.Unimplemented:
+		return fmt.Errorf("the sidecar at %s is of a version that cannot do that", c.at)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("the sidecar at %s did not answer in time", c.at)
+	default:
+		return fmt.Errorf("%s", st.Message())
+	}
+}
