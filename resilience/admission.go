@@ -36,24 +36,35 @@ func DefaultAdmissionConfig(limit int) AdmissionConfig {
 // While there is room it costs two atomic operations and no lock. Safe for
 // concurrent use.
 type Admission struct {
-	maxWait  time.Duration
+	// limit is how many may be in flight now: none more while paused.
 	limit    atomic.Int64
 	inFlight atomic.Int64
 	// waiting is the length of the queue, plus those about to join it: a Release that
 	// sees 0 here has been seen by whoever joins later.
 	waiting atomic.Int64
 
-	mu    sync.Mutex
-	most  int // of the queue
-	queue waiters
-	pace  pace
+	mu      sync.Mutex
+	places  int // limit while not paused
+	most    int // of the queue
+	maxWait time.Duration
+	queue   waiters
+	pace    pace
+	pause   pause
 }
 
 // NewAdmission returns an Admission with all its places free.
 func NewAdmission(cfg AdmissionConfig) *Admission {
-	a := &Admission{maxWait: cfg.MaxWait}
+	a := new(Admission)
+	a.SetMaxWait(cfg.MaxWait)
 	a.Resize(cfg.Limit, cfg.Queue)
 	return a
+}
+
+// SetMaxWait changes how long one may wait that comes from now on.
+func (a *Admission) SetMaxWait(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.maxWait = d
 }
 
 // Resize changes how many may be in flight, 0 meaning any number, and how many may
@@ -64,9 +75,11 @@ func (a *Admission) Resize(limit, queue int) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.limit.Store(int64(limit))
-	a.most = queue
-	a.admitLocked()
+	a.places, a.most = limit, queue
+	if !a.pause.on() {
+		a.limit.Store(int64(limit))
+		a.admitLocked()
+	}
 }
 
 // Acquire takes a place, and waits for one if it must. The caller gives it back
@@ -113,21 +126,50 @@ func (a *Admission) wait(ctx context.Context) error {
 	if w == nil {
 		return err
 	}
-	timer := time.NewTimer(a.maxWait)
-	defer timer.Stop()
+	for {
+		if over, err := a.await(ctx, w); over {
+			return err
+		}
+	}
+}
+
+// await waits until w is served or gives up, or until a pause has begun or ended,
+// which changes how long it may wait.
+func (a *Admission) await(ctx context.Context, w *waiter) (over bool, err error) {
+	a.mu.Lock()
+	resumed, maxWait := a.pause.resumed, a.maxWait
+	a.mu.Unlock()
+	var late <-chan time.Time
+	if resumed == nil {
+		timer := time.NewTimer(maxWait)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
-	case <-w.admitted:
-		return nil
+	case <-w.served:
+		return true, w.refused
+	case <-resumed:
+		return false, nil
 	case <-ctx.Done():
-		if !a.leave(w) {
+		paused, served := a.leave(w)
+		if served && w.refused == nil {
 			a.Release()
 		}
-		return context.Cause(ctx)
-	case <-timer.C:
-		if !a.leave(w) {
-			return nil
+		if paused {
+			return true, fmt.Errorf("%w: %w", ErrPaused, context.Cause(ctx))
 		}
-		return &OverloadError{Reason: QueuedTooLong, Waited: a.maxWait}
+		return true, context.Cause(ctx)
+	case <-late:
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		switch {
+		case w.out:
+			return true, w.refused
+		case a.pause.on():
+			return false, nil
+		}
+		a.dropLocked(w)
+		return true, &OverloadError{Reason: QueuedTooLong, Waited: maxWait}
 	}
 }
 
@@ -143,21 +185,27 @@ func (a *Admission) join(ctx context.Context) (*waiter, error) {
 	}
 	now := time.Now()
 	if a.queue.len == 0 {
-		a.pace = pace{last: now, places: int(a.limit.Load())}
+		a.pace = pace{last: now, places: a.places}
 	}
 	if err := a.rejectLocked(ctx, now); err != nil {
 		a.waiting.Add(-1)
 		return nil, err
 	}
-	w := &waiter{admitted: make(chan struct{})}
+	w := &waiter{served: make(chan struct{})}
 	a.queue.push(w)
 	return w, nil
 }
 
 // rejectLocked turns away at once who could not be served.
 func (a *Admission) rejectLocked(ctx context.Context, now time.Time) error {
+	if a.pause.refusing {
+		return ErrEnding
+	}
 	if a.queue.len >= a.most {
-		return &OverloadError{Reason: QueueFull, Ahead: a.queue.len}
+		return &OverloadError{Reason: QueueFull, Ahead: a.queue.len, Paused: a.pause.on()}
+	}
+	if a.pause.on() {
+		return nil // nobody knows for how long
 	}
 	expected := a.pace.expect(a.queue.len)
 	if expected > a.maxWait {
@@ -174,20 +222,25 @@ func (a *Admission) admitLocked() {
 	for a.queue.len > 0 && a.take() {
 		a.waiting.Add(-1)
 		a.pace.served(time.Now())
-		close(a.queue.pop().admitted)
+		close(a.queue.pop().served)
 	}
 }
 
-// leave takes w out of the queue; false if it has been given a place.
-func (a *Admission) leave(w *waiter) bool {
+// leave takes w out of the queue, unless it has been served. It says whether that
+// was in a pause.
+func (a *Admission) leave(w *waiter) (paused, served bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w.out {
-		return false
+		return false, true
 	}
+	a.dropLocked(w)
+	return a.pause.on(), false
+}
+
+func (a *Admission) dropLocked(w *waiter) {
 	a.queue.remove(w)
 	a.waiting.Add(-1)
-	return true
 }
 
 // AdmissionState is a snapshot of an [Admission].
@@ -200,7 +253,7 @@ type AdmissionState struct {
 func (a *Admission) State() AdmissionState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := AdmissionState{InFlight: int(a.inFlight.Load()), Waiting: a.queue.len, Limit: int(a.limit.Load())}
+	s := AdmissionState{InFlight: int(a.inFlight.Load()), Waiting: a.queue.len, Limit: a.places}
 	if s.Limit == math.MaxInt {
 		s.Limit = 0
 	}
@@ -227,11 +280,15 @@ type OverloadError struct {
 	Waited time.Duration
 	// Expected is how long it would have waited, where that is why.
 	Expected time.Duration
+	// Paused says that they wait for the end of a pause.
+	Paused bool
 }
 
 // Error says what there is too much of.
 func (e *OverloadError) Error() string {
 	switch {
+	case e.Paused:
+		return fmt.Sprintf("calls are paused, and as many wait as may (%d)", e.Ahead)
 	case e.Reason == QueueFull:
 		return fmt.Sprintf("too many calls at once: as many wait as may (%d)", e.Ahead)
 	case e.Expected > 0:

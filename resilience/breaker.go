@@ -49,6 +49,10 @@ const leastOpen = time.Nanosecond
 
 func (b *breaker) prepare(set *Breakers, method string) {
 	b.set, b.method = set, method
+	b.renew()
+}
+
+func (b *breaker) renew() {
 	b.machine = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests:   1,
 		Interval:      breakerWindow,
@@ -62,7 +66,11 @@ func (b *breaker) prepare(set *Breakers, method string) {
 // tripped runs under the machine's lock, and ours.
 func (b *breaker) tripped(counts gobreaker.Counts) bool {
 	calls := counts.TotalSuccesses + counts.TotalFailures
-	return b.failures >= b.set.threshold ||
+	threshold := b.set.threshold.Load()
+	if threshold == 0 { // turned off since the attempt began
+		return false
+	}
+	return int64(b.failures) >= threshold ||
 		calls >= breakerMinCalls && counts.TotalSuccesses*100 < calls*breakerMinPercent
 }
 
@@ -187,6 +195,17 @@ func (b *breaker) recovered() {
 	defer b.mu.Unlock()
 	b.openFor = 0
 	b.probe = 0
+}
+
+// reset forgets everything.
+func (b *breaker) reset() {
+	b.mu.Lock()
+	before := b.state
+	b.renew()
+	b.state, b.failures = Closed, 0
+	change := b.movedLocked(before)
+	b.mu.Unlock()
+	b.set.tell(change)
 }
 
 func (b *breaker) status(now time.Time) Status {

@@ -55,33 +55,44 @@ type BreakerConfig struct {
 //
 // Safe for concurrent use.
 type Breakers struct {
-	endpoint  string
-	threshold int
+	endpoint string
+	// threshold is 0 while they are off.
+	threshold atomic.Int64
 	onChange  func(Change)
 	rand      func() float64
 	alone     atomic.Bool
-	breakers  []breaker // nil when off
+	breakers  []breaker
 }
 
 // NewBreakers returns closed breakers for an endpoint, whose name is for errors.
 // The place of a method in methods is its number from then on.
 func NewBreakers(cfg BreakerConfig, endpoint string, methods []string) *Breakers {
-	s := &Breakers{endpoint: endpoint, threshold: cfg.Threshold, onChange: cfg.OnChange, rand: cfg.Rand}
+	s := &Breakers{endpoint: endpoint, onChange: cfg.OnChange, rand: cfg.Rand, breakers: make([]breaker, len(methods))}
+	s.threshold.Store(int64(cfg.Threshold))
 	if s.rand == nil {
 		s.rand = rand.Float64
 	}
-	if cfg.Threshold > 0 {
-		s.breakers = make([]breaker, len(methods))
-		for i, method := range methods {
-			s.breakers[i].prepare(s, method)
-		}
+	for i, method := range methods {
+		s.breakers[i].prepare(s, method)
 	}
 	return s
 }
 
+// SetThreshold changes how many failures in a row open a breaker; 0 turns breakers
+// off, and closes them. What was counted so far counts.
+func (s *Breakers) SetThreshold(threshold int) {
+	s.threshold.Store(int64(threshold))
+	if threshold > 0 {
+		return
+	}
+	for i := range s.breakers {
+		s.breakers[i].reset()
+	}
+}
+
 // Allow asks whether an attempt may be made. The error is an [*OpenError].
 func (s *Breakers) Allow(method int) (Permit, error) {
-	if s.breakers == nil {
+	if s.threshold.Load() == 0 {
 		return Permit{}, nil
 	}
 	return s.breakers[method].allow()
@@ -123,7 +134,7 @@ func (s *Breakers) Recovered() {
 // nil when breakers are off. A state here is never out of date: a breaker whose
 // time open is over is half-open, though no attempt has come to see it.
 func (s *Breakers) Status() []Status {
-	if s.breakers == nil {
+	if s.threshold.Load() == 0 {
 		return nil
 	}
 	all := make([]Status, len(s.breakers))

@@ -7,8 +7,10 @@ type waiter struct {
 	prev, next *waiter
 	// out is set when it has left the queue, by either end.
 	out bool
-	// admitted is closed when it has been given a place.
-	admitted chan struct{}
+	// served is closed when it has been given a place, or is refused one.
+	served chan struct{}
+	// refused is why it gets none; nil when it got one.
+	refused error
 }
 
 // waiters is a queue that can be left from its middle. Not safe for concurrent use.
