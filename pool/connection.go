@@ -56,6 +56,9 @@ type connection struct {
 	// callsBefore is what calls was when transport was set.
 	callsBefore uint64
 	idle        chan struct{}
+	// retired is closed when another connection is to take this one's place. Set with
+	// transport.
+	retired chan struct{}
 }
 
 // settled is how long a connection has to live for its loss to be news and not
@@ -74,11 +77,11 @@ func (c *connection) run(wanted context.Context) {
 			failures++
 			continue
 		}
-		c.ready(t)
-		end := c.serve(wanted, t)
+		retired := c.ready(t)
+		end := c.serve(wanted, t, retired)
 		lived, carried := c.drain(t, end)
 		switch {
-		case end == connOld && c.dispensable():
+		case (end == connOld || end == connRetired) && c.dispensable():
 			return
 		case end == connIdle:
 			return
@@ -117,11 +120,13 @@ func (c *connection) ended() {
 	}
 }
 
-func (c *connection) ready(t *transport) {
+func (c *connection) ready(t *transport) (retired <-chan struct{}) {
 	n := c.node
 	n.mu.Lock()
 	first := n.readyLocked() == 0
 	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
+	c.retired = make(chan struct{})
+	retired = c.retired
 	n.failure, n.complaint = nil, ""
 	if first {
 		n.warm = c.opened
@@ -135,6 +140,7 @@ func (c *connection) ready(t *transport) {
 		n.suspectNow() // that it listens is not all
 		n.pool.watch.Load().Recovered(n)
 	}
+	return retired
 }
 
 // failed notes why there is no connection and lets waiting calls fail with it.
@@ -224,7 +230,7 @@ func (c *connection) release() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c.inFlight--
-	if n.starving {
+	if n.starving || n.replacing && c.inFlight == 0 {
 		n.starving = false
 		n.wakeLocked()
 	}

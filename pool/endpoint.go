@@ -28,9 +28,10 @@ type Endpoint struct {
 	// ReadyURL, if set, is Qdrant's /readyz, asked until it answers 200 for once. That
 	// nothing answers says nothing.
 	ReadyURL string
-	// TLS is the client configuration; nil means plaintext. ServerName must be
-	// set in it unless verification is off.
-	TLS *tls.Config
+	// TLS returns the client configuration of a new connection, so that certificates
+	// can change; nil means plaintext. ServerName must be set in it unless verification
+	// is off.
+	TLS func() *tls.Config
 	// Dial opens the byte stream; nil means TCP to Address.
 	Dial func(ctx context.Context) (net.Conn, error)
 }
@@ -82,7 +83,7 @@ func (e *Endpoint) open(ctx context.Context, pingInterval time.Duration) (*trans
 		return nil, err
 	}
 	if e.TLS != nil {
-		secured := tls.Client(conn, e.TLS)
+		secured := tls.Client(conn, e.TLS())
 		if err := secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return nil, err

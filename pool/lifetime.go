@@ -14,10 +14,11 @@ const (
 	nodeRemoved               // its node was removed, or the pool closes
 	connIdle                  // it carried no call for long, and is not the last one
 	connOld                   // it was old
+	connRetired               // an operator, or new certificates, had it replaced
 )
 
 func (e ending) String() string {
-	return [...]string{"lost", "removed", "idle", "age"}[e]
+	return [...]string{"lost", "removed", "idle", "age", "reconnect"}[e]
 }
 
 // lookAgain is how soon a connection that is too old looks whether it can go.
@@ -25,7 +26,7 @@ const lookAgain = time.Second
 
 // serve returns when the connection takes no more calls. Calls in flight may still
 // be under way.
-func (c *connection) serve(wanted context.Context, t *transport) ending {
+func (c *connection) serve(wanted context.Context, t *transport, retired <-chan struct{}) ending {
 	l := lifetime{conn: c}
 	l.start()
 	timer := time.NewTimer(l.next())
@@ -36,6 +37,8 @@ func (c *connection) serve(wanted context.Context, t *transport) ending {
 			return connLost
 		case <-wanted.Done():
 			return nodeRemoved
+		case <-retired:
+			return connRetired
 		case <-timer.C:
 			if end, over := l.look(); over {
 				return end

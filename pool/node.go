@@ -29,6 +29,8 @@ type Node struct {
 	failures atomic.Int32
 	// suspect is where the health check is told to look at once.
 	suspect chan struct{}
+	// reconnecting is held by who replaces the connections.
+	reconnecting chan struct{}
 
 	// mu guards everything below, and the mutable fields of connections. It is
 	// never held across a system call.
@@ -38,7 +40,10 @@ type Node struct {
 	wanted context.Context
 	remove context.CancelFunc
 	gone   bool // wanted has ended
-	closed bool
+	// drained says that an operator took it out: it is in the set, but as if it were
+	// gone.
+	drained bool
+	closed  bool
 	// failure is why the newest attempt to connect failed while no other connection
 	// was open, and nil from the start or the last success on. While it is nil a
 	// call that finds no connection waits for the attempt under way; afterwards it
@@ -48,6 +53,8 @@ type Node struct {
 	complaint string    // why the newest attempt failed, whatever was open; "" as for failure
 	// starving says that a call waits although there are connections.
 	starving bool
+	// replacing says that somebody waits for a moment without calls.
+	replacing bool
 	// changed is closed and replaced whenever a waiting Lend should look again.
 	changed  chan struct{}
 	health   health
@@ -67,6 +74,8 @@ func newNode(p *Pool, e Endpoint) *Node {
 		log:      p.log.With("upstream", e.Address),
 		suspect:  make(chan struct{}, 1),
 		changed:  make(chan struct{}),
+
+		reconnecting: make(chan struct{}, 1),
 	}
 	for id := range p.cfg.Size {
 		n.conns = append(n.conns, &connection{id: id, node: n})
@@ -78,9 +87,15 @@ func newNode(p *Pool, e Endpoint) *Node {
 func (n *Node) join() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.gone, n.drained = false, false
+	n.beginLocked()
+}
+
+// beginLocked has the node connect.
+func (n *Node) beginLocked() {
 	n.wanted, n.remove = context.WithCancel(n.pool.ctx)
-	n.gone = false
-	n.health, n.ejection = health{}, ejection{}
+	// What is counted goes on.
+	n.health, n.ejection = health{failed: n.health.failed}, ejection{total: n.ejection.total}
 	n.failures.Store(0)
 	n.growLocked()
 	n.judgeLocked()
@@ -95,13 +110,18 @@ func (n *Node) leave() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.gone = true
+	n.endLocked()
+	if n.unusedLocked() {
+		n.pool.running.Go(func() { n.pool.left(n) })
+	}
+}
+
+// endLocked has the connections close with their last calls.
+func (n *Node) endLocked() {
 	n.ejection.stop()
 	n.remove()
 	n.judgeLocked()
 	n.wakeLocked()
-	if n.unusedLocked() {
-		n.pool.running.Go(func() { n.pool.left(n) })
-	}
 }
 
 // close has calls that wait end. The pool's context ends the rest.
@@ -123,8 +143,9 @@ func (n *Node) Keep(v any) { n.kept = v }
 // Kept returns what the node keeps; nil for nothing.
 func (n *Node) Kept() any { return n.kept }
 
-// Gone reports whether the node was removed.
-func (n *Node) Gone() bool { return n.Standing() == Gone }
+// Out reports whether nothing new may go to the node: it was removed, or an operator
+// took it out.
+func (n *Node) Out() bool { return n.Standing() <= Drained }
 
 // Lend lends a connection, which the caller releases. With connections it waits
 // only while each carries as many calls as Qdrant allows. Without, it waits,
@@ -187,8 +208,8 @@ func (n *Node) try(avoid *transport, stay bool) (*Lease, <-chan struct{}, error)
 	if n.closed {
 		return nil, nil, ErrClosed
 	}
-	if n.gone && !stay {
-		return nil, nil, n.elsewhereLocked()
+	if n.outLocked() && !stay {
+		return nil, nil, n.nowLocked()
 	}
 	c, full := n.chooseLocked(avoid)
 	if c != nil {
@@ -199,8 +220,8 @@ func (n *Node) try(avoid *transport, stay bool) (*Lease, <-chan struct{}, error)
 	n.starving = full
 	switch {
 	case full:
-	case n.gone:
-		return nil, nil, n.elsewhereLocked()
+	case n.outLocked():
+		return nil, nil, n.nowLocked()
 	case n.failure != nil:
 		return nil, nil, n.failure
 	case !stay && n.pool.hasBetter(n):
@@ -270,7 +291,7 @@ func (n *Node) growLocked() bool {
 			unused = c
 		}
 	}
-	if unused == nil || n.closed || n.gone {
+	if unused == nil || n.closed || n.outLocked() {
 		return false
 	}
 	unused.state = Connecting

@@ -136,7 +136,11 @@ func TestReasons(t *testing.T) {
 		{"TLS without HTTP/2", withoutALPN, trust("qdrant.test"), "TLS works, but the server does not offer HTTP/2"},
 	} {
 		t.Run(test.about, func(t *testing.T) {
-			p := newPool(t, pool.Endpoint{Address: test.address, TLS: test.tls}, 1)
+			endpoint := pool.Endpoint{Address: test.address}
+			if test.tls != nil {
+				endpoint.TLS = func() *tls.Config { return test.tls }
+			}
+			p := newPool(t, endpoint, 1)
 			lease, err := pick(t.Context(), p)
 			if test.want == "" {
 				if err != nil {

@@ -3,12 +3,14 @@ package pool
 import "time"
 
 // Standing is how much is to be hoped of a node. Choose prefers the highest there
-// is, so that the worst is still better than nothing: the last node is always asked.
+// is, so that the worst is still better than nothing: the last node is always asked,
+// but for one that an operator took out.
 type Standing int32
 
 // The standings, the worst first.
 const (
 	Gone    Standing = iota // removed: nothing new goes there
+	Drained                 // an operator took it out: likewise
 	Down                    // no connection, and the last attempt failed
 	Sick                    // HealthCheck is not answered, or Qdrant says that it is not ready yet
 	Hopeful                 // no connection yet, but nothing speaks against the attempt under way
@@ -18,7 +20,7 @@ const (
 
 // String returns the standing's lower-case name, as metrics and logs show it.
 func (s Standing) String() string {
-	return [...]string{"gone", "down", "sick", "connecting", "ejected", "good"}[s]
+	return [...]string{"gone", "drained", "down", "sick", "connecting", "ejected", "good"}[s]
 }
 
 // Standing returns how the node stands.
@@ -37,6 +39,8 @@ func (n *Node) judgeLocked() {
 	switch {
 	case n.gone:
 		s = Gone
+	case n.drained:
+		s = Drained
 	case !ready && n.failure != nil:
 		s = Down
 	case !ready:
@@ -52,7 +56,7 @@ func (n *Node) judgeLocked() {
 	if before == s {
 		return
 	}
-	if s < Hopeful || before < Hopeful && before != Gone {
+	if s < Hopeful || before < Hopeful && before > Drained {
 		n.log.Debug("endpoint judged", "standing", s.String(), "before", before.String())
 	}
 	// Whoever waits here may be better off elsewhere now.

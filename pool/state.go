@@ -61,7 +61,18 @@ func (s State) Ready(grace time.Duration) int {
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
 		lately := !e.Lost.IsZero() && time.Since(e.Lost) < grace
-		if e.Standing != Gone && (e.Ready() > 0 || lately) {
+		if e.Standing > Drained && (e.Ready() > 0 || lately) {
+			n++
+		}
+	}
+	return n
+}
+
+// Drained returns how many endpoints an operator has taken out.
+func (s State) Drained() int {
+	n := 0
+	for i := range s.Endpoints {
+		if s.Endpoints[i].Standing == Drained {
 			n++
 		}
 	}
