@@ -3,8 +3,6 @@ package proxy
 import (
 	"context"
 	"time"
-
-	"qdrant-sidecar/internal/h2"
 )
 
 // noWait is how long it may take to be let in without having waited: what two
@@ -19,10 +17,7 @@ func (s *Server) admit(ctx context.Context, c *Call) error {
 	}
 	c.queued = time.Now()
 	if err := s.admission.Acquire(ctx); err != nil {
-		if ctx.Err() != nil {
-			return h2.Cause(ctx)
-		}
-		return err
+		return gaveUp(ctx, err)
 	}
 	c.admitted = true
 	return nil

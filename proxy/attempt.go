@@ -44,11 +44,11 @@ func (s *Server) beginAttempt(_ context.Context, c *Call) error {
 // before it; the second attempt then has all that is left. So no call is shorter
 // than its caller wanted it.
 func (s *Server) tryTime(c *Call) time.Duration {
-	if s.policy.Max == 0 || c.Method.Health {
+	if c.rules.policy.Max == 0 || c.Method.Health {
 		return 0
 	}
-	d := s.deadlines.ForTry(c.Method.Class, kindOf(c.Method.Deadline), c.begun, c.ctx.deadline)
-	if c.left(c.begun) < 2*d+s.policy.Base {
+	d := c.rules.deadlines.ForTry(c.Method.Class, kindOf(c.Method.Deadline), c.begun, c.ctx.deadline)
+	if c.left(c.begun) < 2*d+c.rules.policy.Base {
 		return 0
 	}
 	return d

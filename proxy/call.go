@@ -54,6 +54,8 @@ type Call struct {
 	// that did not, and for calls that got no further than to be refused.
 	NotRetried resilience.NotRetried
 
+	// rules are those in force when it came.
+	rules *rules
 	// ctx is the context of the call, or of what is left of it.
 	ctx *callContext
 	// sent is what goes upstream.
@@ -118,7 +120,7 @@ func readHeading(header h2.Fields) any {
 var calls = sync.Pool{New: func() any { return new(Call) }}
 
 // newCall makes the record of a call that has arrived.
-func newCall(caller *h2.Stream) *Call {
+func newCall(caller *h2.Stream, under *rules) *Call {
 	h, ok := caller.Recognized().(*heading)
 	if !ok { // few have the same
 		header, _, _ := caller.Header(context.Background())
@@ -127,6 +129,7 @@ func newCall(caller *h2.Stream) *Call {
 	home, _ := caller.Session().(*pool.Home)
 	c := calls.Get().(*Call)
 	*c = Call{
+		rules:      under,
 		home:       home,
 		FullMethod: h.path, Verb: h.verb, Authority: h.authority, Method: h.method, Header: h.header,
 		timeout: h.timeout, timed: h.timed,

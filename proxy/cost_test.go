@@ -54,10 +54,10 @@ func newTracedCourse(tb testing.TB, policy *Resilience, tracer trace.Tracer, tim
 func (o *course) call() {
 	c := calls.Get().(*Call)
 	*c = Call{
-		FullMethod: "/qdrant.Points/Query", Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now(), Peer: &net.TCPAddr{},
+		rules: o.server.rules.Load(), FullMethod: "/qdrant.Points/Query", Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now(), Peer: &net.TCPAddr{},
 		timeout: o.timeout, timed: o.timeout > 0, Body: o.body,
 	}
-	c.ctx = newCallContext(o.server.deadline(c))
+	c.ctx = newCallContext(c.deadline())
 	if _, err := o.handler(c.ctx, c); err != nil {
 		panic(err)
 	}

@@ -54,15 +54,15 @@ func newLate(d resilience.Deadlines) [method.LongDeadline + 1]error {
 // deadline is when a call ends, zero for never, and the cause then. It is the
 // caller's word, however long or short, else ours, but for methods of which nobody
 // knows how long they take.
-func (s *Server) deadline(c *Call) (at time.Time, late error) {
+func (c *Call) deadline() (at time.Time, late error) {
 	var given time.Time
-	switch late = s.late[c.Method.Deadline]; {
+	switch late = c.rules.late[c.Method.Deadline]; {
 	case c.timed:
 		given, late = c.Started.Add(c.timeout), context.DeadlineExceeded
 	case late == nil:
 		return time.Time{}, nil
 	}
-	at, expired := s.deadlines.For(c.Method.Class, kindOf(c.Method.Deadline), c.Started, given)
+	at, expired := c.rules.deadlines.For(c.Method.Class, kindOf(c.Method.Deadline), c.Started, given)
 	return at, cmp.Or(expired, late)
 }
 

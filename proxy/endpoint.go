@@ -8,11 +8,14 @@ import (
 )
 
 // endpointsChanged is told of each set of endpoints before calls go there.
-func (s *Server) endpointsChanged(r *Resilience, nodes []*pool.Node) {
+func (s *Server) endpointsChanged(nodes []*pool.Node) {
+	r := &s.rules.Load().of
 	for _, n := range nodes {
 		if n.Kept() == nil {
-			n.Keep(resilience.NewBreakers(s.breaking, n.Address(), s.methods))
+			breaking := resilience.BreakerConfig{Threshold: r.BreakerThreshold, OnChange: s.breakerChanged}
+			n.Keep(resilience.NewBreakers(breaking, n.Address(), s.methods))
 		}
+		breakersOf(n).SetThreshold(r.BreakerThreshold)
 		breakersOf(n).SetAlone(len(nodes) == 1)
 	}
 	limit, queue := r.Admission.Limit, r.Admission.Queue
@@ -35,7 +38,7 @@ func (s *Server) choose(ctx context.Context, c *Call) (err error) {
 	switch before := c.node; {
 	case before != nil && c.Method.NodeLocal:
 		// Another node would answer something else.
-	case before == nil || before.Gone():
+	case before == nil || before.Out():
 		c.node, err = s.pool.Choose(ctx, c.home)
 	case c.elsewhere:
 		c.node = s.pool.Other(before)

@@ -64,17 +64,21 @@ func judge(cause error) verdict {
 	}
 	if overload, ok := errors.AsType[*resilience.OverloadError](cause); ok {
 		// Not UNAVAILABLE, on which SDKs dial anew and repeat at once.
-		return verdict{codes.ResourceExhausted, Overloaded, overload.Error() + overloadHint, overloadAdvice()}
+		return verdict{codes.ResourceExhausted, Overloaded, overload.Error() + hint(overload), overloadAdvice()}
 	}
 	switch {
 	case errors.Is(cause, resilience.ErrExpired):
 		return verdict{code: codes.DeadlineExceeded, reason: DeadlineExceeded, message: "the call's deadline had passed when it arrived; nothing was sent"}
 	case errors.Is(cause, errTryTimeout):
 		return verdict{code: codes.DeadlineExceeded, reason: UpstreamTimeout, message: "Qdrant did not answer in the time of one attempt (--try-timeout), and there was no other"}
+	case errors.Is(cause, resilience.ErrPaused) && errors.Is(cause, context.DeadlineExceeded):
+		return verdict{code: codes.DeadlineExceeded, reason: DeadlineExceeded, message: "the call's deadline passed while an operator had calls paused" + pauseHint}
 	case errors.Is(cause, context.DeadlineExceeded):
 		return verdict{code: codes.DeadlineExceeded, reason: DeadlineExceeded, message: lateMessage(cause)}
 	case errors.Is(cause, context.Canceled):
 		return verdict{code: codes.Canceled, reason: Cancelled, message: "the caller cancelled the call"}
+	case errors.Is(cause, resilience.ErrEnding):
+		return verdict{code: codes.Unavailable, reason: ShuttingDown, message: "the sidecar is shutting down while calls are paused"}
 	case errors.Is(cause, pool.ErrClosed):
 		return verdict{code: codes.Unavailable, reason: ShuttingDown, message: "the sidecar is shutting down"}
 	case errors.Is(cause, errHeaderTooLarge):
@@ -88,8 +92,16 @@ func judge(cause error) verdict {
 	}
 }
 
-// overloadHint says what to do about too many calls.
-const overloadHint = " (send fewer at once, or see --max-concurrent-calls, --max-queued-calls and --queue-timeout)"
+// hint says what to do about too many calls.
+func hint(o *resilience.OverloadError) string {
+	if o.Paused {
+		return pauseHint
+	}
+	return " (send fewer at once, or see --max-concurrent-calls, --max-queued-calls and --queue-timeout)"
+}
+
+// pauseHint says what ends a pause.
+const pauseHint = " (qdrant-sidecar resume ends the pause)"
 
 // overloadAdvice has SDKs come again after a second, the least that retry-after can
 // say.

@@ -3,7 +3,6 @@ package proxy
 import (
 	"time"
 
-	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
 	"qdrant-sidecar/resilience"
 )
@@ -26,19 +25,15 @@ type Resilience struct {
 	LimitEach, QueueEach bool
 }
 
-// guard is the state of the policy in a [Server].
+// guard is the state of the policy in a [Server], beside its [rules].
 type guard struct {
-	// resilient says that there is a policy. Without, budget and policy are those of
+	// resilient says that there is a policy. Without, budget and rules are those of
 	// a call that is made anew only if it was never sent.
-	resilient  bool
-	deadlines  resilience.Deadlines
-	late       [method.LongDeadline + 1]error // by kind, nil for no deadline of ours
-	policy     resilience.Policy
-	keepWrites bool
-	budget     *resilience.Budget
-	breaking   resilience.BreakerConfig
-	methods    []string // by number, as breakers know them
-	admission  *resilience.Admission
+	resilient bool
+	budget    *resilience.Budget
+	methods   []string // by number, as breakers know them
+	admission *resilience.Admission
+	pauser    *resilience.Pauser
 }
 
 // protect sets the policy up; nil is none.
@@ -48,16 +43,12 @@ func (s *Server) protect(r *Resilience) {
 		return
 	}
 	s.resilient = true
-	s.deadlines, s.late = r.Deadlines, newLate(r.Deadlines)
-	s.policy, s.keepWrites = r.Retry, r.KeepWrites
 	s.admission = resilience.NewAdmission(r.Admission)
-	s.breaking = resilience.BreakerConfig{Threshold: r.BreakerThreshold, OnChange: s.breakerChanged}
+	s.pauser = resilience.NewPauser(s.pauseEnded)
+	s.pauser.Add(s.admission)
 	for m := range method.All() {
 		s.methods = append(s.methods, label(m))
 	}
-	s.pool.Watch(pool.Watch{
-		Changed:   func(nodes []*pool.Node) { s.endpointsChanged(r, nodes) },
-		Recovered: func(n *pool.Node) { breakersOf(n).Recovered() },
-	})
+	s.pool.Watch(s.watch())
 	s.metrics.registry.MustRegister(guardCollector{s})
 }

@@ -35,6 +35,7 @@ type metrics struct {
 	transitions  *prometheus.CounterVec
 	queueSeconds prometheus.Histogram
 	rest         restMetrics
+	reloads      reloadMetrics
 	// methods holds what is bound to a method, by its Index.
 	methods []methodMetrics
 }
@@ -106,6 +107,7 @@ func newMetrics(version string, store *h2.Store) *metrics {
 		}),
 	}
 	m.rest.init(m.registry)
+	m.reloads.init(m.registry)
 	for known := range method.All() {
 		shape := "unary"
 		if known == method.Other {
@@ -353,6 +355,8 @@ var (
 		"Retries that are under way or wait for their time.", nil, nil)
 	recentRetries = prometheus.NewDesc("qdrant_sidecar_recent_retries",
 		"Retries of the last 10 s: the budget is a fifth of the recent calls, or 20.", nil, nil)
+	paused = prometheus.NewDesc("qdrant_sidecar_paused",
+		"1 while an operator has calls paused.", nil, nil)
 	recentCalls = prometheus.NewDesc("qdrant_sidecar_recent_calls",
 		"Calls of the last 10 s, by which the retries are bounded.", nil, nil)
 )
@@ -360,7 +364,7 @@ var (
 // Describe implements prometheus.Collector.
 func (guardCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		breakerOpen, queueDepth, admitted, admissionLimit, retriesInFlight, recentRetries, recentCalls,
+		breakerOpen, queueDepth, admitted, admissionLimit, retriesInFlight, recentRetries, recentCalls, paused,
 	} {
 		ch <- desc
 	}
@@ -391,4 +395,48 @@ func (c guardCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(retriesInFlight, budget.Retrying)
 	gauge(recentRetries, budget.RecentRetries)
 	gauge(recentCalls, budget.RecentCalls)
+	pauses := 0
+	if !c.s.Paused().Began.IsZero() {
+		pauses = 1
+	}
+	gauge(paused, pauses)
+}
+
+// reloadMetrics are those of configurations that were read anew.
+type reloadMetrics struct {
+	total      *prometheus.CounterVec
+	successful prometheus.Gauge
+	at         prometheus.Gauge
+}
+
+func (m *reloadMetrics) init(registry *prometheus.Registry) {
+	m.total = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "qdrant_sidecar_reloads_total",
+		Help: "How often the configuration was read anew, by whether it was right and was put in force.",
+	}, []string{"success"})
+	m.successful = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "qdrant_sidecar_last_reload_successful",
+		Help: "1 unless the configuration was wrong when it was read last; then the one before is in force.",
+	})
+	m.at = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "qdrant_sidecar_last_reload_success_timestamp_seconds",
+		Help: "When the configuration in force was read.",
+	})
+	registry.MustRegister(m.total, m.successful, m.at)
+	for _, success := range []string{"false", "true"} {
+		m.total.WithLabelValues(success)
+	}
+	m.successful.Set(1)
+	m.at.SetToCurrentTime()
+}
+
+// Reloaded counts that the configuration was read anew, by whether it was right.
+func (s *Server) Reloaded(success bool) {
+	m := &s.metrics.reloads
+	m.total.WithLabelValues(strconv.FormatBool(success)).Inc()
+	m.successful.Set(0)
+	if success {
+		m.successful.Set(1)
+		m.at.SetToCurrentTime()
+	}
 }

@@ -57,7 +57,7 @@ func (s *Server) returnRetry(c *Call) {
 // that is of use and allowed. It returns how the last one ended that was made.
 func (s *Server) repeat(ctx context.Context, c *Call, err error, next grpc.UnaryHandler) error {
 	class := c.Method.ClassOf(c.Body)
-	if class == resilience.IdempotentWrite && s.keepWrites {
+	if class == resilience.IdempotentWrite && c.rules.keepWrites {
 		class = resilience.UnsafeWrite
 	}
 	if c.retrying { // the attempt was cut, and the context with it
@@ -97,7 +97,7 @@ func (s *Server) repeat(ctx context.Context, c *Call, err error, next grpc.Unary
 func (s *Server) decide(ctx context.Context, c *Call, class resilience.Class) resilience.Decision {
 	now := time.Now()
 	left := c.left(now)
-	d := s.policy.Decide(&c.tries, c.verdict, resilience.Situation{
+	d := c.rules.policy.Decide(&c.tries, c.verdict, resilience.Situation{
 		Class:      class,
 		Left:       left,
 		CallerGone: ctx.Err() != nil && left > 0,

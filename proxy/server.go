@@ -71,8 +71,7 @@ type Config struct {
 // Server takes calls and forwards them. Its methods may be called concurrently.
 type Server struct {
 	pool     *pool.Pool
-	minReady int
-	apiKey   string
+	rules    atomic.Pointer[rules]
 	tooLarge error // for calls whose metadata exceeds the limits
 	log      *slog.Logger
 	failures failureLog
@@ -95,13 +94,14 @@ type Server struct {
 // New returns a Server that waits for [Server.Serve].
 func New(cfg Config) *Server {
 	s := &Server{
-		pool: cfg.Pool, replay: cfg.Replay.withDefaults(), minReady: max(1, cfg.MinReady), apiKey: cfg.APIKey,
+		pool: cfg.Pool, replay: cfg.Replay.withDefaults(),
 		log: cfg.Logger, failures: newFailureLog(cfg.Logger), tracing: newTracing(cfg.Tracer), stopped: make(chan struct{}),
 	}
 	cfg.Limits.Store = h2.NewStore(s.replay.Together)
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
 	s.metrics = newMetrics(cfg.Version, cfg.Limits.Store)
 	s.metrics.registry.MustRegister(poolCollector{cfg.Pool})
+	s.rules.Store(newRules(Rules{cfg.APIKey, cfg.Resilience, cfg.MinReady}))
 	s.protect(cfg.Resilience)
 	// Chains for each known method, composed once. Unknown ones share Other's.
 	stack := s.stack()
@@ -131,11 +131,11 @@ func (s *Server) stored(header h2.Fields) int {
 
 // handle serves one call.
 func (s *Server) handle(caller *h2.Stream) {
-	c := newCall(caller)
+	c := newCall(caller, s.rules.Load())
 	defer c.release()
 	// Outside of the layers, because the rest of the request is read before them,
 	// which may have to wait.
-	c.begin(s.deadline(c))
+	c.begin(c.deadline())
 	// The stack recovers from what happens in it. This is for what is around it.
 	defer s.rescue(c)
 	unary := c.Method != method.Other
@@ -281,6 +281,11 @@ func isTemporary(err error) bool {
 // their number is returned. It is called once.
 func (s *Server) Drain(ctx context.Context) (cut int) {
 	s.draining.Store(true)
+	if s.pauser != nil {
+		// Whoever waits for the end of a pause would do so in vain most likely, and make
+		// the shutdown take all the time that there is.
+		s.pauser.Refuse()
+	}
 	s.mu.Lock()
 	for _, lis := range s.listeners {
 		_ = lis.Close()
@@ -318,14 +323,15 @@ func (s *Server) Ready() error {
 		return errors.New("draining: the sidecar is shutting down")
 	}
 	state := s.pool.State()
-	ready := state.Ready(readyGrace)
-	if ready >= s.minReady {
+	// What an operator took out is not waited for, as long as there is something else.
+	ready, must := state.Ready(readyGrace), max(1, s.rules.Load().minReady-state.Drained())
+	if ready >= must {
 		return nil
 	}
 	if why := state.LastFailure(); why != nil {
 		return why
 	}
-	return fmt.Errorf("connecting to Qdrant: %d of %d nodes are connected that must be (--min-ready)", ready, s.minReady)
+	return fmt.Errorf("connecting to Qdrant: %d of %d nodes are connected that must be (--min-ready)", ready, must)
 }
 
 // Draining reports whether [Server.Drain] was called.

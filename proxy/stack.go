@@ -19,7 +19,7 @@ func (s *Server) stack() []interceptors {
 		// of all with a key of ours in place of one that was cut off.
 		layer{enter: refuse}.interceptors(),
 		// Once a call and not once an attempt: every attempt has the same header.
-		layer{enter: s.addAPIKey}.interceptors(),
+		layer{enter: addAPIKey}.interceptors(),
 	)
 	if !s.resilient {
 		return append(stack, s.attempts(layer{enter: s.choose}.interceptors())...)
@@ -121,9 +121,9 @@ func refuse(_ context.Context, c *Call) error { return c.refused }
 
 // addAPIKey authenticates callers that did not do so themselves. Qdrant takes a
 // key from either of the two names.
-func (s *Server) addAPIKey(_ context.Context, c *Call) error {
-	if s.apiKey != "" && !c.Header.Has("api-key") && !c.Header.Has("authorization") {
-		c.Header = append(c.Header, hpack.HeaderField{Name: "api-key", Value: s.apiKey, Sensitive: true})
+func addAPIKey(_ context.Context, c *Call) error {
+	if key := c.rules.apiKey; key != "" && !c.Header.Has("api-key") && !c.Header.Has("authorization") {
+		c.Header = append(c.Header, hpack.HeaderField{Name: "api-key", Value: key, Sensitive: true})
 	}
 	return nil
 }

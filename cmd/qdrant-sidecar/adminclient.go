@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,6 +19,9 @@ type adminClient struct {
 	*grpc.ClientConn // for the stubs of its services
 
 	at address
+	// down is why the listener cannot be reached, without the words that grpc-go puts
+	// around it; nil while it can.
+	down atomic.Pointer[error]
 }
 
 // dialAdmin returns a client of the admin API. extra declares the flags of the
@@ -36,18 +40,20 @@ func dialAdmin(inv invocation, extra func(*flag.FlagSet)) (client *adminClient, 
 		fmt.Fprintln(inv.stderr, "qdrant-sidecar: nobody to ask: --admin-listen is off.")
 		return nil, "", exitUsage, false
 	}
-	at := c.adminListen
+	client = &adminClient{at: c.adminListen}
 	// The name of the target is none: what is dialed is the listener.
-	conn, err := grpc.NewClient("passthrough:///qdrant-sidecar",
+	client.ClientConn, err = grpc.NewClient("passthrough:///qdrant-sidecar",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, at.network, at.dialable())
+			nc, err := new(net.Dialer).DialContext(ctx, client.at.network, client.at.dialable())
+			client.down.Store(&err)
+			return nc, err
 		}))
 	if err != nil {
 		fmt.Fprintf(inv.stderr, "qdrant-sidecar: %v.\n", err)
 		return nil, "", exitFailure, false
 	}
-	return &adminClient{conn, at}, c.operand, exitOK, true
+	return client, c.operand, exitOK, true
 }
 
 // explain is what a failed call comes to, as a clause for people.
@@ -55,7 +61,10 @@ func (c *adminClient) explain(err error) error {
 	switch st := status.Convert(err); st.Code() {
 	case codes.Unavailable:
 		// Nothing else of the admin API says that.
-		return fmt.Errorf("no sidecar answers at %s (--admin-listen): %s", c.at, st.Message())
+		if down := c.down.Load(); down != nil && *down != nil {
+			return fmt.Errorf("no sidecar answers at %s: %w", c.at, *down)
+		}
+		return fmt.Errorf("the sidecar at %s is gone: %s", c.at, st.Message())
 	case codes.Unimplemented:
 		return fmt.Errorf("the sidecar at %s is of a version that cannot do that", c.at)
 	case codes.DeadlineExceeded:

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 )
@@ -96,14 +95,15 @@ func (c *config) checkTLS(found *problems) {
 		}
 	}
 	if c.caFile != "" {
-		if _, err := readAuthorities(c.caFile); err != nil {
+		var err error
+		if c.authorities, err = c.files.authorities(c.caFile); err != nil {
 			found.add("--upstream-ca-file %v.", err)
 		}
 	}
 }
 
-func readAuthorities(name string) (*x509.CertPool, error) {
-	raw, err := os.ReadFile(name)
+func (f files) authorities(name string) (*x509.CertPool, error) {
+	raw, err := f.read(name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
@@ -117,28 +117,19 @@ func readAuthorities(name string) (*x509.CertPool, error) {
 // upstreams are all nodes that are listed.
 func (c *config) upstreams() []upstream { return append([]upstream{c.upstream}, c.others...) }
 
-// tlsConfig returns how to connect to a node; nil for plaintext.
-func (c *config) tlsConfig(u upstream) (*tls.Config, error) {
-	if !u.tls {
-		return nil, nil
-	}
+// tlsConfig returns how to connect to a node that speaks TLS.
+func (c *config) tlsConfig(u upstream) *tls.Config {
 	conf := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{"h2"},
 		ServerName:         u.host,
 		InsecureSkipVerify: c.skipVerify, //nolint:gosec // by a setting that is named for the danger
+		RootCAs:            c.authorities,
 	}
 	if c.serverName != "" {
 		conf.ServerName = c.serverName
 	}
-	if c.caFile != "" {
-		authorities, err := readAuthorities(c.caFile)
-		if err != nil {
-			return nil, err
-		}
-		conf.RootCAs = authorities
-	}
-	return conf, nil
+	return conf
 }
 
 func (c *config) checkKey(found *problems) {
@@ -146,7 +137,7 @@ func (c *config) checkKey(found *problems) {
 		if c.apiKey != "" {
 			found.add("QDRANT_API_KEY and --api-key-file are both set; leave one out.")
 		}
-		raw, err := os.ReadFile(c.apiKeyFile)
+		raw, err := c.files.read(c.apiKeyFile)
 		if err != nil {
 			found.add("--api-key-file cannot be read: %v.", err)
 		} else if c.apiKey = strings.TrimSpace(string(raw)); c.apiKey == "" {

@@ -58,7 +58,7 @@ var connectionSettings = []*setting{
 		}),
 	},
 	{
-		name: "min-ready", value: "N", initial: "1",
+		name: "min-ready", value: "N", initial: "1", live: true,
 		help: "How many nodes must be connected for /readyz to say that the sidecar is ready. One that was lost counts for 3s more.",
 		set:  one(func(c *config, v string) (err error) { c.connections.minReady, err = parseCount[int](v); return err }),
 	},
@@ -77,16 +77,12 @@ func parseInterval(v string) (time.Duration, error) {
 }
 
 // cluster returns what the pool is made of. For memory:// the upstream is started.
-func (s *sidecar) cluster() (pool.Config, error) {
+func (s *sidecar) cluster() pool.Config {
 	c := s.config
 	conf := pool.Config{
 		Size: c.poolSize, Logger: s.log,
 		IdleTimeout: c.connections.idle, MaxAge: c.connections.age,
 		PingInterval: c.connections.ping, HealthInterval: c.connections.health,
-	}
-	security, err := c.tlsConfig(c.upstream)
-	if err != nil {
-		return conf, err
 	}
 	switch u := c.upstream; {
 	case u.memory:
@@ -98,29 +94,34 @@ func (s *sidecar) cluster() (pool.Config, error) {
 	case u.dns:
 		conf.Resolver = &pool.Resolver{Name: u.host, Port: u.port, Endpoint: func(at netip.AddrPort) pool.Endpoint {
 			return pool.Endpoint{
-				Address: at.String(), Authority: u.authority(), TLS: security,
-				ReadyURL: readyURL(u, at.Addr().String(), security),
+				Address: at.String(), Authority: u.authority(), TLS: s.security(u),
+				ReadyURL: readyURL(u, at.Addr().String()),
 			}
 		}}
 	default:
 		for _, u := range c.upstreams() {
-			security, err := c.tlsConfig(u)
-			if err != nil {
-				return conf, err
-			}
 			conf.Endpoints = append(conf.Endpoints, pool.Endpoint{
-				Address: u.String(), TLS: security, ReadyURL: readyURL(u, u.host, security),
+				Address: u.String(), TLS: s.security(u), ReadyURL: readyURL(u, u.host),
 			})
 		}
 	}
-	return conf, nil
+	return conf
+}
+
+// security returns what says how to connect to a node, each time that is done; nil
+// for plaintext.
+func (s *sidecar) security(u upstream) func() *tls.Config {
+	if !u.tls {
+		return nil
+	}
+	return func() *tls.Config { return s.current.Load().tlsConfig(u) }
 }
 
 // readyURL is where Qdrant says over REST whether it is ready, for a node at its
 // usual ports; "" for others, of which nobody knows where that is. Without TLS only:
 // a certificate for REST may be another one.
-func readyURL(u upstream, host string, security *tls.Config) string {
-	if u.port != grpcPort || security != nil {
+func readyURL(u upstream, host string) string {
+	if u.port != grpcPort || u.tls {
 		return ""
 	}
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(restPort)) + "/readyz"

@@ -29,7 +29,7 @@ func runDemo(ctx context.Context, inv invocation) int {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, signals := shutdownSignals(ctx)
 	defer signals.stop()
-	s, err := start(c, newLogger(inv, c.logLevel))
+	s, err := start(inv, c)
 	if err != nil {
 		fmt.Fprintf(inv.stderr, "qdrant-sidecar: %v.\n", err)
 		return exitFailure

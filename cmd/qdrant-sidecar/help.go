@@ -47,6 +47,10 @@ func printHelp(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\ndemo takes also\n  --once\n%s", wrap(demoOnceHelp, "      ", 80))
 	fmt.Fprintf(w, "\nprobe takes only --metrics-listen, --config and\n  --live\n%s", wrap(probeLiveHelp, "      ", 80))
+	fmt.Fprintf(w, "\npause, resume, drain, undrain and reconnect ask the running sidecar at its\n"+
+		"--admin-listen, which they take, and --config. ENDPOINT is a node's host:port.\n"+
+		"pause takes also\n  --for DURATION\n%sdrain takes also\n  --force\n%sreconnect takes also\n  --within DURATION\n%s",
+		wrap(pauseForHelp, "      ", 80), wrap(drainForceHelp, "      ", 80), wrap(reconnectWithinHelp, "      ", 80))
 	fmt.Fprint(w, "\nSettings, each a flag, an environment variable and a key of the --config file\n"+
 		"(but QDRANT_API_KEY, which is a variable only).\n"+
 		"Flags win over the environment, the environment over the file.\n\n")

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -56,9 +55,9 @@ func load(inv invocation, table []*setting, extra func(*flag.FlagSet)) (*config,
 		return nil, nil, err
 	}
 	before := len(found)
-	file := readFile(fileName(inv, flags), &found)
-
-	c := &config{fileBroken: len(found) > before, operand: strings.Join(flags[operand], "")}
+	c := &config{files: files{}, operand: strings.Join(flags[operand], "")}
+	file := c.files.settings(fileName(inv, flags), &found)
+	c.fileBroken = len(found) > before
 	for _, s := range table {
 		e := resolve(s, flags, inv.getenv, file)
 		c.effective = append(c.effective, e)
@@ -176,6 +175,10 @@ func describeFlagError(err error) string {
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		return "--" + name + " needs a value"
 	}
+	if _, wrong, ok := strings.Cut(text, " for flag -"); ok {
+		name, why, _ := strings.Cut(wrong, ": ")
+		return "--" + name + " " + why
+	}
 	return text
 }
 
@@ -186,12 +189,12 @@ func fileName(inv invocation, flags map[string][]string) string {
 	return inv.getenv((&setting{name: configFile}).env())
 }
 
-// readFile returns the settings of a YAML file; none when name is empty.
-func readFile(name string, found *problems) map[string][]string {
+// settings returns those of a YAML file; none when name is empty.
+func (f files) settings(name string, found *problems) map[string][]string {
 	if name == "" {
 		return nil
 	}
-	raw, err := os.ReadFile(name)
+	raw, err := f.read(name)
 	if err != nil {
 		found.add("--%s cannot be read: %v.", configFile, err)
 		return nil

@@ -45,6 +45,11 @@ func commands() []command {
 		{name: "serve", summary: "forward calls until SIGTERM (the default)", run: serve},
 		{name: "demo", summary: "show an unmodified SDK at work on real data, then keep serving", run: runDemo},
 		{name: "probe", summary: "ask the running sidecar whether it is ready; exit 0 when it is", run: probe},
+		{name: "pause", summary: "have calls wait instead of going to Qdrant, for planned work", run: pause},
+		{name: "resume", summary: "let them go on", run: resume},
+		{name: "drain", operand: "ENDPOINT", summary: "take a node of Qdrant out without losing a call: drain ENDPOINT", run: drain},
+		{name: "undrain", operand: "ENDPOINT", summary: "bring it back: undrain ENDPOINT", run: undrain},
+		{name: "reconnect", operand: "[ENDPOINT]", summary: "replace the connections one by one: reconnect [ENDPOINT]", run: reconnect},
 		{name: "check-config", summary: "report all problems of the configuration, or print it", run: checkConfig},
 		{name: "version", summary: "print the version", run: printVersion},
 	}

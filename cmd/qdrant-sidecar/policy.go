@@ -65,28 +65,28 @@ var policySettings = []*setting{
 		}),
 	},
 	{
-		name: "timeout", value: "DURATION", initial: "5s",
+		name: "timeout", value: "DURATION", initial: "5s", live: true,
 		help: "Time of a read whose caller set no deadline. What callers set is never changed, by this or by the next two. 0 is no limit.",
 		set:  one(func(c *config, v string) (err error) { c.policy.Deadlines.Read, err = parseDuration(v); return err }),
 	},
 	{
-		name: "write-timeout", value: "DURATION", initial: "5m",
+		name: "write-timeout", value: "DURATION", initial: "5m", live: true,
 		help: "The same for changes of points. Qdrant goes on with a write that nobody waits for any more, so a short time saves nothing. 0 is no limit.",
 		set:  one(func(c *config, v string) (err error) { c.policy.Deadlines.Write, err = parseDuration(v); return err }),
 	},
 	{
-		name: "long-timeout", value: "DURATION", initial: "1h",
+		name: "long-timeout", value: "DURATION", initial: "1h", live: true,
 		help: "The same for what takes as long as there is data: changes of collections, aliases, indexes and shards, snapshots. 0 is no limit.",
 		set:  one(func(c *config, v string) (err error) { c.policy.Deadlines.Long, err = parseDuration(v); return err }),
 	},
 	{
-		name: "try-timeout", value: "DURATION", initial: "5s",
+		name: "try-timeout", value: "DURATION", initial: "5s", live: true,
 		help: "How long the first attempt of a read may hang before it is given up and another made, which has all the time that is left. " +
 			"Only for reads that have at least twice that time; so a caller's deadline, or --timeout, has to be more than the default for it. 0 is as long as the call.",
 		set: one(func(c *config, v string) (err error) { c.policy.Deadlines.Try, err = parseDuration(v); return err }),
 	},
 	{
-		name: "retry-max", value: "N", initial: "3",
+		name: "retry-max", value: "N", initial: "3", live: true,
 		help: "How often a call is repeated at most. 0 is never, but for what was certainly not sent.",
 		set: one(func(c *config, v string) error {
 			n, err := parseFrom0(v, maxRetries)
@@ -95,7 +95,7 @@ var policySettings = []*setting{
 		}),
 	},
 	{
-		name: "retry-base-delay", value: "DURATION", initial: "500ms",
+		name: "retry-base-delay", value: "DURATION", initial: "500ms", live: true,
 		help: "Longest wait before the first repetition. It doubles with each up to 5s, and is random below that.",
 		set:  one(func(c *config, v string) (err error) { c.policy.Retry.Base, err = parseDuration(v); return err }),
 	},
@@ -118,7 +118,7 @@ var policySettings = []*setting{
 		}),
 	},
 	{
-		name: "retry-writes", value: "true|false", initial: "true",
+		name: "retry-writes", value: "true|false", initial: "true", live: true,
 		help: "Repeat writes that leave the same state however often they are done. \"false\" repeats only what Qdrant certainly did not do.",
 		set: one(func(c *config, v string) error {
 			repeat, err := strconv.ParseBool(v)
@@ -130,17 +130,17 @@ var policySettings = []*setting{
 		}),
 	},
 	{
-		name: "retry-writes-on-internal", initial: "false",
+		name: "retry-writes-on-internal", initial: "false", live: true,
 		help: "Repeat such a write, once, also after INTERNAL, like a read. It may have been done in part.",
 		set:  one(boolean(func(c *config) *bool { return &c.policy.Retry.InternalWrites })),
 	},
 	{
-		name: "retry-writes-on-rate-limit", initial: "false",
+		name: "retry-writes-on-rate-limit", initial: "false", live: true,
 		help: "Let such a write wait as long as Qdrant's rate limit says, and repeat it, like a read. On some of several shards it may have been done.",
 		set:  one(boolean(func(c *config) *bool { return &c.policy.Retry.LimitedWrites })),
 	},
 	{
-		name: "circuit-breaker-threshold", value: "N", initial: "10",
+		name: "circuit-breaker-threshold", value: "N", initial: "10", live: true,
 		help: "How many failures in a row, all of Qdrant's making, have calls of a method refused for a while. " +
 			"A success rate below 80 % of at least 20 calls in 10s does so, too. 0 is never.",
 		set: one(func(c *config, v string) error {
@@ -150,17 +150,17 @@ var policySettings = []*setting{
 		}),
 	},
 	{
-		name: "max-concurrent-calls", value: "N", initial: auto,
+		name: "max-concurrent-calls", value: "N", initial: auto, live: true,
 		help: "Most calls in flight to Qdrant; health checks are not counted. \"auto\" is 100 for each connection of --pool-size, times the nodes there are. 0 is any number.",
 		set:  one(func(c *config, v string) (err error) { c.policy.concurrent, err = parseAuto(v); return err }),
 	},
 	{
-		name: "max-queued-calls", value: "N", initial: auto,
+		name: "max-queued-calls", value: "N", initial: auto, live: true,
 		help: "Most calls that wait while those are in flight. One more is answered RESOURCE_EXHAUSTED. \"auto\" is as many as may be in flight. 0 is none.",
 		set:  one(func(c *config, v string) (err error) { c.policy.queued, err = parseAuto(v); return err }),
 	},
 	{
-		name: "queue-timeout", value: "DURATION", initial: "1s",
+		name: "queue-timeout", value: "DURATION", initial: "1s", live: true,
 		help: "How long a call waits in that queue. One that would wait longer, or past its deadline, is answered RESOURCE_EXHAUSTED at once.",
 		set:  one(func(c *config, v string) (err error) { c.policy.Admission.MaxWait, err = parsePositive(v); return err }),
 	},

@@ -57,7 +57,7 @@ var restSettings = []*setting{
 		set:  one(func(c *config, v string) (err error) { c.rest.upstream, err = parseRESTURL(v); return err }),
 	},
 	{
-		name: "rest-max-requests", value: "N", initial: "128",
+		name: "rest-max-requests", value: "N", initial: "128", live: true,
 		help: "Most REST requests in flight to Qdrant, each on a connection of its own; probes are not counted. As many again wait for --queue-timeout, " +
 			"and one more is answered 429. 0 is any number.",
 		set: one(func(c *config, v string) (err error) { c.rest.requests, err = parseFrom0(v, maxCount); return err }),
@@ -157,37 +157,35 @@ func (c *config) checkRESTKey(found *problems) {
 	}
 }
 
-// restTLS returns how to connect to the REST API; nil for plaintext.
-func (c *config) restTLS() (*tls.Config, error) {
-	up := c.restUpstream()
-	conf, err := c.tlsConfig(upstream{tls: up.tls, host: up.host})
-	if conf != nil {
-		conf.NextProtos = []string{"http/1.1"}
+// restSecurity is security for the REST API.
+func (s *sidecar) restSecurity(up restUpstream) func() *tls.Config {
+	if !up.tls {
+		return nil
 	}
-	return conf, err
+	return func() *tls.Config {
+		conf := s.current.Load().tlsConfig(upstream{tls: true, host: up.host})
+		conf.NextProtos = []string{"http/1.1"}
+		return conf
+	}
 }
 
 // startREST serves the REST side, unless it is off.
-func (s *sidecar) startREST(tracer trace.Tracer) error {
+func (s *sidecar) startREST(tracer trace.Tracer) {
 	c := s.config
 	if c.rest.listen == (address{}) {
 		if c.rest.off != "" {
 			s.log.Info("REST is off", "because", c.rest.off)
 		}
-		return nil
+		return
 	}
-	conf, err := c.restTLS()
-	if err != nil {
-		return err
-	}
-	up := rest.Upstream{Address: c.restUpstream().String(), TLS: conf}
+	up := rest.Upstream{Address: c.restUpstream().String(), TLS: s.restSecurity(c.restUpstream())}
 	if s.memory != nil && c.restUpstream() == (restUpstream{}) {
 		lis := bufconn.Listen(1 << 20)
 		s.serve(func() error { return s.memory.ServeREST(lis) })
 		up = rest.Upstream{Address: c.upstream.String(), Dial: func(ctx context.Context) (net.Conn, error) { return lis.DialContext(ctx) }}
 	}
 	s.rest = rest.New(rest.Config{
-		Upstream: up, APIKey: c.apiKey, Budget: s.proxy.Budget(), Resilience: c.restResilience(),
+		Upstream: up, APIKey: c.apiKey, Budget: s.proxy.Budget(), Pauser: s.proxy.Pauser(), Resilience: c.restResilience(),
 		WriteStall: c.limits.WriteStall, Observer: s.proxy.RESTObserver(), Tracer: tracer, Logger: s.log,
 	})
 	for _, lis := range s.listeners {
@@ -195,7 +193,6 @@ func (s *sidecar) startREST(tracer trace.Tracer) error {
 			s.serve(func() error { return s.rest.Serve(lis) })
 		}
 	}
-	return nil
 }
 
 // drainREST ends the REST side beside the rest. Its requests in flight that had to

@@ -39,9 +39,18 @@ func TestRESTUpstream(t *testing.T) {
 		if got != tt.want || up.tls != tt.tls {
 			t.Errorf("%q: %s, TLS %v, want %s, TLS %v", tt.args, got, up.tls, tt.want, tt.tls)
 		}
-		conf, err := c.restTLS()
-		if err != nil || (conf != nil) != tt.tls || conf != nil && (conf.ServerName != up.host || conf.NextProtos[0] != "http/1.1") {
-			t.Errorf("%q: TLS %+v, %v", tt.args, conf, err)
+		s := new(sidecar)
+		s.current.Store(c)
+		security := s.restSecurity(up)
+		if (security != nil) != tt.tls {
+			t.Errorf("%q: TLS %v", tt.args, security != nil)
+			continue
+		}
+		if security == nil {
+			continue
+		}
+		if conf := security(); conf.ServerName != up.host || conf.NextProtos[0] != "http/1.1" {
+			t.Errorf("%q: TLS %+v", tt.args, conf)
 		}
 	}
 }

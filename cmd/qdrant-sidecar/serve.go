@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,20 +15,25 @@ func serve(ctx context.Context, inv invocation) int {
 	if !ok {
 		return code
 	}
-	log := newLogger(inv, c.logLevel)
 	ctx, signals := shutdownSignals(ctx)
 	defer signals.stop()
+	// From here on, for it would end the process otherwise.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 
-	s, err := start(c, log)
+	s, err := start(inv, c)
 	if err != nil {
 		fmt.Fprintf(inv.stderr, "qdrant-sidecar: %v.\n", err)
 		return exitFailure
 	}
+	s.serving.Go(func() { s.reloadAsNeeded(ctx, inv, hangups) })
 	select {
 	case <-ctx.Done():
 	case err = <-s.broken:
-		log.Error("a listener broke down", "error", err)
+		s.log.Error("a listener broke down", "error", err)
 	}
+	signals.endFirst()
 	s.stop(signals.second)
 	if err != nil {
 		return exitFailure
@@ -37,13 +41,11 @@ func serve(ctx context.Context, inv invocation) int {
 	return exitOK
 }
 
-func newLogger(inv invocation, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(inv.stderr, &slog.HandlerOptions{Level: level}))
-}
-
 // signals are those that ask the program to end.
 type signals struct {
 	received chan os.Signal
+	// endFirst is as if the first had come.
+	endFirst func()
 	// second ends when whoever asked has run out of patience.
 	second context.Context
 	stop   func()
@@ -69,7 +71,7 @@ func shutdownSignals(ctx context.Context) (context.Context, *signals) {
 			}
 		}
 	}()
-	return first, &signals{received, second, func() {
+	return first, &signals{received, endFirst, second, func() {
 		signal.Stop(received)
 		close(done)
 		<-finished

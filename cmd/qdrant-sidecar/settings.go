@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -31,6 +32,12 @@ type setting struct {
 	// secret values come from the environment only, where neither `ps` nor a
 	// config map shows them, and are never printed.
 	secret bool
+	// live settings take effect when the configuration is read anew, all others with the
+	// next start.
+	live bool
+	// file settings name a file of which what it holds counts; secures says that
+	// connections to Qdrant are secured by it.
+	file, secures bool
 	// set parses the values into the configuration. Its errors complete the
 	// sentence "--name …".
 	set func(c *config, values []string) error
@@ -106,47 +113,47 @@ var generalSettings = []*setting{
 		}),
 	},
 	{
-		name: "drain-timeout", value: "DURATION", initial: "30s",
+		name: "drain-timeout", value: "DURATION", initial: "30s", live: true,
 		help: "After SIGTERM, how long calls in flight may go on before they are cut. 0 cuts them at once.",
 		set:  one(func(c *config, v string) (err error) { c.drainTimeout, err = parseDuration(v); return err }),
 	},
 	{
-		name: "api-key", value: "KEY", secret: true,
+		name: "api-key", value: "KEY", secret: true, live: true,
 		help: "API key for Qdrant, added to calls that carry neither api-key nor authorization.",
 		set:  one(func(c *config, v string) error { c.apiKey = v; return nil }),
 	},
 	{
-		name: "api-key-file", value: "FILE",
+		name: "api-key-file", value: "FILE", live: true, file: true,
 		help: "File that holds the API key; white space around it is ignored. It is read once, at the start.",
 		set:  one(func(c *config, v string) error { c.apiKeyFile = v; return nil }),
 	},
 	{
-		name: "insecure-api-key-plaintext", initial: "false",
+		name: "insecure-api-key-plaintext", initial: "false", live: true,
 		help: "DANGER: send the API key without TLS to a Qdrant on another machine, where the network can read it.",
 		set:  one(boolean(func(c *config) *bool { return &c.allowKeyPlaintext })),
 	},
 	{
-		name: "insecure-api-key-any-caller", initial: "false",
+		name: "insecure-api-key-any-caller", initial: "false", live: true,
 		help: "DANGER: lend the API key to whoever reaches a listener that is not loopback.",
 		set:  one(boolean(func(c *config) *bool { return &c.allowKeyAnyCaller })),
 	},
 	{
-		name: "upstream-ca-file", value: "FILE",
+		name: "upstream-ca-file", value: "FILE", live: true, file: true, secures: true,
 		help: "PEM file of the authorities that may sign Qdrant's certificate, instead of the system's.",
 		set:  one(func(c *config, v string) error { c.caFile = v; return nil }),
 	},
 	{
-		name: "upstream-server-name", value: "NAME",
+		name: "upstream-server-name", value: "NAME", live: true, secures: true,
 		help: "Name that Qdrant's certificate must have, instead of the host in the URL.",
 		set:  one(func(c *config, v string) error { c.serverName = v; return nil }),
 	},
 	{
-		name: "upstream-insecure-skip-verify", initial: "false",
+		name: "upstream-insecure-skip-verify", initial: "false", live: true, secures: true,
 		help: "DANGER: accept any certificate from Qdrant, so that anybody between can read and change everything.",
 		set:  one(boolean(func(c *config) *bool { return &c.skipVerify })),
 	},
 	{
-		name: "log-level", value: "LEVEL", initial: "info",
+		name: "log-level", value: "LEVEL", initial: "info", live: true,
 		help: "debug, info, warn or error. Logs are JSON lines on standard error.",
 		set: one(func(c *config, v string) error {
 			if c.logLevel.UnmarshalText([]byte(v)) != nil {
@@ -219,6 +226,7 @@ type config struct {
 	allowKeyPlaintext bool
 	allowKeyAnyCaller bool
 	caFile            string
+	authorities       *x509.CertPool // of caFile; nil for the system's
 	serverName        string
 	skipVerify        bool
 	logLevel          slog.Level
@@ -230,6 +238,8 @@ type config struct {
 
 	// operand is what the command was given besides flags; "" for nothing.
 	operand string
+	// files are those that it was made of.
+	files files
 	// fileBroken says that the file had problems, so that settings may be missing
 	// which it was to give.
 	fileBroken bool

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,9 +28,13 @@ import (
 
 // sidecar is the running program between start and stop.
 type sidecar struct {
-	config    *config
+	config *config // as it was at the start: what cannot change
+	// current has what can change as it is now, and the rest as at the start.
+	current   atomic.Pointer[config]
 	log       *slog.Logger
+	level     *slog.LevelVar // of log
 	started   time.Time
+	pool      *pool.Pool
 	proxy     *proxy.Server
 	rest      *rest.Server      // nil when it is off
 	memory    *memqdrant.Server // nil when Qdrant is elsewhere
@@ -59,8 +64,12 @@ func (l boundListener) Address() string {
 
 // start binds every listener before anything is served, so that a sidecar
 // either runs whole or says why not. It is one straight line on purpose.
-func start(c *config, log *slog.Logger) (*sidecar, error) {
-	s := &sidecar{config: c, log: log, started: time.Now()}
+func start(inv invocation, c *config) (*sidecar, error) {
+	s := &sidecar{config: c, level: new(slog.LevelVar), started: time.Now()}
+	s.current.Store(c)
+	s.level.Set(c.logLevel)
+	s.log = slog.New(slog.NewJSONHandler(inv.stderr, &slog.HandlerOptions{Level: s.level}))
+	log := s.log
 	if err := s.bindAll(); err != nil {
 		s.closeListeners()
 		return nil, err
@@ -68,29 +77,22 @@ func start(c *config, log *slog.Logger) (*sidecar, error) {
 	// One place for each listener and for memory://, so that none waits for a reader.
 	s.broken = make(chan error, len(s.listeners)+1)
 
-	cluster, err := s.cluster()
-	if err != nil {
-		s.closeListeners()
-		return nil, err
-	}
+	cluster := s.cluster()
 	log.Info("starting", "version", version, "upstream", c.upstream.String(), "nodes_listed", len(c.upstreams()), "tls", c.upstream.tls)
 	tracer, err := s.startTracing()
 	if err != nil {
 		s.closeListeners()
 		return nil, err
 	}
-	connections := pool.New(cluster)
-	s.onStop(connections.Close)
+	s.pool = pool.New(cluster)
+	s.onStop(s.pool.Close)
 	s.proxy = proxy.New(proxy.Config{
-		Pool: connections, MinReady: c.connections.minReady, Limits: c.limits, Replay: c.replay,
+		Pool: s.pool, MinReady: c.connections.minReady, Limits: c.limits, Replay: c.replay,
 		APIKey: c.apiKey, Resilience: c.resilience(), Tracer: tracer, Version: version, Logger: log,
 	})
-	if err := s.startREST(tracer); err != nil {
-		s.closeListeners()
-		return nil, err
-	}
+	s.startREST(tracer)
 	s.serveMetrics()
-	s.serveAdmin(connections)
+	s.serveAdmin()
 	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_DATA) {
 		s.serve(func() error { return s.proxy.Serve(lis) })
 	}
@@ -115,9 +117,10 @@ func (s *sidecar) serve(f func() error) {
 // are done: the last scrape is often the interesting one. Calls in flight are
 // cut when impatient ends, at the latest after the drain timeout.
 func (s *sidecar) stop(impatient context.Context) {
-	ctx, cancel := context.WithTimeoutCause(impatient, s.config.drainTimeout, errDrainTimeout)
+	timeout := s.current.Load().drainTimeout
+	ctx, cancel := context.WithTimeoutCause(impatient, timeout, errDrainTimeout)
 	defer cancel()
-	s.log.Info("draining", "in_flight", s.proxy.InFlight(), "timeout_seconds", s.config.drainTimeout.Seconds())
+	s.log.Info("draining", "in_flight", s.proxy.InFlight(), "timeout_seconds", timeout.Seconds())
 	drained := s.drainREST(ctx)
 	cut := s.proxy.Drain(ctx) + <-drained
 	if cut > 0 {
@@ -215,18 +218,20 @@ func (s *sidecar) serveMetrics() {
 	}
 }
 
-func (s *sidecar) serveAdmin(connections *pool.Pool) {
+func (s *sidecar) serveAdmin() {
 	// Stop waits for clients that connect and say nothing, this long.
 	server := grpc.NewServer(grpc.ConnectionTimeout(time.Second))
 	adminv1.RegisterAdminServiceServer(server, &admin.Service{
 		Version:   version,
 		Commit:    commit(),
 		Started:   s.started,
-		Settings:  s.config.forAdmin(),
+		Settings:  func() []*adminv1.Setting { return s.current.Load().forAdmin() },
 		Listeners: s.openListeners,
 		Draining:  s.proxy.Draining,
-		Pool:      connections.State,
+		Pool:      s.pool.State,
+		Pause:     s.proxy.Paused,
 	})
+	adminv1.RegisterControlServiceServer(server, &admin.Control{Pool: s.pool, Pauser: s.proxy.Pauser(), Logger: s.log})
 	reflection.Register(server)
 	s.onStop(server.Stop)
 	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_ADMIN) {

@@ -13,6 +13,7 @@ import (
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/admin"
+	"qdrant-sidecar/resilience"
 )
 
 func TestPages(t *testing.T) {
@@ -54,12 +55,14 @@ func TestGetInfo(t *testing.T) {
 		Version:   "v1",
 		Commit:    "abc",
 		Started:   time.Now().Add(-time.Minute),
-		Settings:  []*adminv1.Setting{{Name: "pool-size", Value: "3"}},
+		Settings:  func() []*adminv1.Setting { return []*adminv1.Setting{{Name: "pool-size", Value: "3"}} },
 		Listeners: func() []*adminv1.Listener { return []*adminv1.Listener{{Address: "127.0.0.1:1"}} },
 		Draining:  func() bool { return true },
+		Pause:     func() resilience.PauseState { return resilience.PauseState{Began: opened, Waiting: 5} },
 		Pool: func() pool.State {
 			return pool.State{Size: 3, CallsPerConnection: 100, Endpoints: []pool.EndpointState{{
-				Address: "qdrant:6334", TLS: true,
+				Address: "qdrant:6334", TLS: true, Standing: pool.Ejected, Clients: 4, Ejections: 2,
+				FailedChecks: 6, GoAways: 7, TooManyResets: 8, OtherGoAways: 9,
 				LastFailure: &pool.ConnectError{Address: "qdrant:6334", Reason: "connection refused"}, FailedAt: opened,
 				Connections: []pool.Connection{
 					{ID: 0, State: pool.Ready, InFlight: 7, Calls: 9, Opened: opened},
@@ -81,6 +84,9 @@ func TestGetInfo(t *testing.T) {
 	case info.GetPool().GetMaxConnectionsPerEndpoint() != 3, info.GetPool().GetTargetCallsPerConnection() != 100:
 	case endpoint.GetAddress() != "qdrant:6334", !endpoint.GetTls():
 	case endpoint.GetLastDialError().GetMessage() != "no connection to Qdrant at qdrant:6334: connection refused":
+	case endpoint.GetStanding() != adminv1.Standing_STANDING_EJECTED, endpoint.GetClients() != 4, endpoint.GetEjections() != 2:
+	case endpoint.GetFailedHealthChecks() != 6, endpoint.GetGracefulGoaways() != 7, endpoint.GetTooManyResetsGoaways() != 8, endpoint.GetOtherGoaways() != 9:
+	case !info.GetPause().GetStartTime().AsTime().Equal(opened), info.GetPause().GetEndTime() != nil, info.GetPause().GetWaiting() != 5:
 	case len(conns) != 2: // a place that was never used is no connection
 	case conns[0].GetState() != adminv1.Connection_STATE_READY, conns[0].GetInFlight() != 7, conns[0].GetCallsTotal() != 9:
 	case !conns[0].GetOpenedTime().AsTime().Equal(opened), conns[1].GetOpenedTime() != nil:

@@ -10,6 +10,7 @@ import (
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/pool"
+	"qdrant-sidecar/resilience"
 )
 
 // Service implements the admin API. Its fields are set before it is served and
@@ -19,10 +20,11 @@ type Service struct {
 
 	Version, Commit string
 	Started         time.Time
-	Settings        []*adminv1.Setting
+	Settings        func() []*adminv1.Setting
 	Listeners       func() []*adminv1.Listener
 	Draining        func() bool
 	Pool            func() pool.State
+	Pause           func() resilience.PauseState
 }
 
 // GetInfo implements adminv1.AdminServiceServer.
@@ -33,8 +35,9 @@ func (s *Service) GetInfo(context.Context, *adminv1.GetInfoRequest) (*adminv1.Ge
 		Uptime:    durationpb.New(time.Since(s.Started)),
 		Listeners: s.Listeners(),
 		Draining:  s.Draining(),
-		Settings:  s.Settings,
+		Settings:  s.Settings(),
 		Pool:      poolInfo(s.Pool()),
+		Pause:     pauseInfo(s.Pause()),
 	}, nil
 }
 
@@ -57,8 +60,28 @@ func poolInfo(state pool.State) *adminv1.Pool {
 	return info
 }
 
+var standings = map[pool.Standing]adminv1.Standing{
+	pool.Gone:    adminv1.Standing_STANDING_GONE,
+	pool.Drained: adminv1.Standing_STANDING_DRAINED,
+	pool.Down:    adminv1.Standing_STANDING_DOWN,
+	pool.Sick:    adminv1.Standing_STANDING_SICK,
+	pool.Hopeful: adminv1.Standing_STANDING_CONNECTING,
+	pool.Ejected: adminv1.Standing_STANDING_EJECTED,
+	pool.Good:    adminv1.Standing_STANDING_GOOD,
+}
+
 func endpointInfo(state *pool.EndpointState) *adminv1.Endpoint {
-	endpoint := &adminv1.Endpoint{Address: state.Address, Tls: state.TLS}
+	endpoint := &adminv1.Endpoint{
+		Address: state.Address, Tls: state.TLS,
+		Standing:           standings[state.Standing],
+		Clients:            int32(state.Clients),
+		Ejections:          int64(state.Ejections),
+		FailedHealthChecks: int64(state.FailedChecks),
+
+		GracefulGoaways:      int64(state.GoAways),
+		TooManyResetsGoaways: int64(state.TooManyResets),
+		OtherGoaways:         int64(state.OtherGoAways),
+	}
 	if state.LastFailure != nil {
 		endpoint.LastDialError = &adminv1.Failure{
 			Message: state.LastFailure.Error(),

@@ -173,7 +173,7 @@ func (x *exchange) decide(ctx context.Context, answer *http.Response) resilience
 	// Whoever speaks REST does not say how long it waits: what is to be repeated is
 	// repeated soon or not at all.
 	left := min(x.left(), longestWait)
-	d := x.server.policy.Decide(&x.tries, x.verdict, resilience.Situation{
+	d := x.rules.policy.Decide(&x.tries, x.verdict, resilience.Situation{
 		Class: x.class, Left: left, CallerGone: ctx.Err() != nil && left > 0,
 		Answering: answer != nil && !isStored(answer),
 		TooLarge:  !x.body.repeatable(),

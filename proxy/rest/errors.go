@@ -61,12 +61,14 @@ func judge(cause error) verdict {
 		return verdict{http.StatusServiceUnavailable, CircuitOpen, open.Error(), open.Remaining}
 	}
 	if overload, ok := errors.AsType[*resilience.OverloadError](cause); ok {
-		return verdict{http.StatusTooManyRequests, Overloaded, overload.Error() + overloadHint, soon}
+		return verdict{http.StatusTooManyRequests, Overloaded, overload.Error() + hint(overload), soon}
 	}
 	if broken, ok := errors.AsType[*requestError](cause); ok {
 		return verdict{code: http.StatusBadRequest, reason: Cancelled, message: broken.Error()}
 	}
 	switch {
+	case errors.Is(cause, resilience.ErrEnding):
+		return verdict{http.StatusServiceUnavailable, ShuttingDown, "the sidecar is shutting down while calls are paused", soon}
 	case errors.Is(cause, context.DeadlineExceeded):
 		return verdict{code: http.StatusGatewayTimeout, reason: DeadlineExceeded, message: cause.Error()}
 	case errors.Is(cause, context.Canceled):
@@ -79,7 +81,13 @@ func judge(cause error) verdict {
 	}
 }
 
-const overloadHint = " (send fewer at once, or see --rest-max-requests and --queue-timeout)"
+// hint says what to do about too many requests.
+func hint(o *resilience.OverloadError) string {
+	if o.Paused {
+		return " (qdrant-sidecar resume ends the pause)"
+	}
+	return " (send fewer at once, or see --rest-max-requests and --queue-timeout)"
+}
 
 var errConnect = errors.New("the sidecar is no proxy for anything but Qdrant: CONNECT is not served")
 

@@ -19,6 +19,7 @@ import (
 // its own ReverseProxy, so that nothing has to be looked up on the way.
 type exchange struct {
 	server  *Server
+	rules   *rules // those in force when it came
 	route   *route
 	class   resilience.Class
 	started time.Time
@@ -49,7 +50,7 @@ type exchange struct {
 
 func newExchange(s *Server, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
-		server: s, route: lookup(r.Method, r.URL), started: time.Now(),
+		server: s, rules: s.rules.Load(), route: lookup(r.Method, r.URL), started: time.Now(),
 		writer:  newStatusWriter(w, r, s.cfg.WriteStall),
 		verdict: resilience.Verdict{Cause: resilience.Refused},
 	}
@@ -90,7 +91,7 @@ func (x *exchange) begin() bool {
 // span is how long the beginning of the answer may take, 0 for any time. A caller
 // can only tell Qdrant, by a parameter; that is respected.
 func (x *exchange) span() time.Duration {
-	span := x.server.timeout
+	span := x.rules.timeout
 	if span == 0 || !x.route.quick {
 		return 0
 	}

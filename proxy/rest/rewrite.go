@@ -61,7 +61,7 @@ func (x *exchange) address(p *httputil.ProxyRequest) {
 // addAPIKey authenticates callers that did not do so themselves. Their own header
 // counts, not what is left of it: a field that they named in Connection is gone.
 func (x *exchange) addAPIKey(in, out http.Header) {
-	key := x.server.cfg.APIKey
+	key := x.rules.apiKey
 	_, hasKey := in["Api-Key"]
 	_, hasToken := in["Authorization"]
 	if key != "" && !hasKey && !hasToken && !fromAnotherSite(in) {

@@ -45,9 +45,10 @@ type Upstream struct {
 	// Address is host:port. It names the upstream in errors and is, over TLS, the
 	// host of requests.
 	Address string
-	// TLS is the client configuration; nil means plaintext. It must not offer h2:
-	// over HTTP/1 each request has a connection, and snapshots no window, to itself.
-	TLS *tls.Config
+	// TLS returns the client configuration of a new connection; nil means plaintext.
+	// It must not offer h2: over HTTP/1 each request has a connection, and snapshots
+	// no window, to itself.
+	TLS func() *tls.Config
 	// Dial opens the byte stream; nil means TCP to Address.
 	Dial func(ctx context.Context) (net.Conn, error)
 }
@@ -72,6 +73,8 @@ type Config struct {
 	Upstream Upstream
 	// APIKey is sent with requests whose callers sent no credentials; "" for none.
 	APIKey string
+	// Pauser, if set, has requests wait with whatever else it pauses.
+	Pauser *resilience.Pauser
 	// Budget bounds what is repeated, together with whatever else it is shared with.
 	Budget *resilience.Budget
 	// Resilience is what to do about failures; nil makes the Server a plain
@@ -127,11 +130,34 @@ type Server struct {
 	store     atomic.Int64 // bytes of stored requests
 	inFlight  atomic.Int64
 	cutting   atomic.Bool // what is in flight is ended
+	rules     atomic.Pointer[rules]
 	// Of Config.Resilience, or doing nothing.
-	policy    resilience.Policy
-	timeout   time.Duration
 	admission *resilience.Admission
 	breakers  *resilience.Breakers
+}
+
+// rules are what a request is under from its beginning to its end. They are replaced
+// as a whole.
+type rules struct {
+	apiKey string
+	// Of Resilience, or doing nothing.
+	policy  resilience.Policy
+	timeout time.Duration
+}
+
+// Apply puts another key and policy in force, for requests that come from now on;
+// bounds and breakers change at once, and what they have counted counts. Idle
+// connections are closed, for TLS may have changed as well. Whether there is a policy
+// cannot change. It is not called concurrently.
+func (s *Server) Apply(apiKey string, r *Resilience) {
+	if r == nil || s.cfg.Resilience == nil {
+		r = &Resilience{}
+	}
+	s.rules.Store(&rules{apiKey: apiKey, policy: r.Policy, timeout: r.ReadTimeout})
+	s.admission.Resize(r.Admission.Limit, r.Admission.Queue)
+	s.admission.SetMaxWait(r.Admission.MaxWait)
+	s.breakers.SetThreshold(r.BreakerThreshold)
+	s.transport.CloseIdleConnections()
 }
 
 // While Qdrant is down every request fails: what is logged of that is bounded,
@@ -148,16 +174,13 @@ func New(cfg Config) *Server {
 		warnings: rate.NewLimiter(linesPerSecond, lineBurst), lines: rate.NewLimiter(linesPerSecond, lineBurst),
 	}
 	s.transport = newTransport(cfg.Upstream, &s.buffers)
-	var r Resilience
-	if cfg.Resilience != nil {
-		r = *cfg.Resilience
-	}
-	s.policy, s.timeout = r.Policy, r.ReadTimeout
-	s.admission = resilience.NewAdmission(r.Admission)
-	s.breakers = resilience.NewBreakers(resilience.BreakerConfig{
-		Threshold: r.BreakerThreshold, OnChange: cfg.Observer.BreakerChanged,
-	}, cfg.Upstream.Address, Routes())
+	s.admission = resilience.NewAdmission(resilience.AdmissionConfig{})
+	s.breakers = resilience.NewBreakers(resilience.BreakerConfig{OnChange: cfg.Observer.BreakerChanged}, cfg.Upstream.Address, Routes())
 	s.breakers.SetAlone(true) // there is no other Qdrant to ask meanwhile
+	s.Apply(cfg.APIKey, cfg.Resilience)
+	if cfg.Pauser != nil {
+		cfg.Pauser.Add(s.admission)
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

@@ -83,7 +83,7 @@ func (u Upstream) connect(ctx context.Context, pooled *buffers) (net.Conn, error
 	defer cancel()
 	conn, err := u.dial(ctx)
 	if err == nil && u.TLS != nil {
-		secured := tls.Client(conn, u.TLS)
+		secured := tls.Client(conn, u.TLS())
 		if err = secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
 		}

@@ -306,7 +306,9 @@ func TestAuthority(t *testing.T) {
 		t.Errorf("without TLS Qdrant got %q", got)
 	}
 	roots := secured.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	r = newRig(t, address, func(c *rest.Config) { c.Upstream.TLS = &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"} })
+	r = newRig(t, address, func(c *rest.Config) {
+		c.Upstream.TLS = func() *tls.Config { return &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"} }
+	})
 	exchange(t, r.addr, "GET / HTTP/1.1\r\nHost: app.local:6333\r\n\r\n")
 	if got := <-hosts; got != address {
 		t.Errorf("with TLS Qdrant got %q, want %q", got, address)

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"crypto/sha256"
+	"os"
+)
+
+// files are those that a configuration was made of, with what they held, to see
+// whether that has changed.
+type files map[string][sha256.Size]byte
+
+// read returns what a file holds.
+func (f files) read(name string) ([]byte, error) {
+	raw, err := os.ReadFile(name)
+	f[name] = digest(raw, err)
+	return raw, err
+}
+
+// now returns the same files as they are now.
+func (f files) now() files {
+	present := files{}
+	for name := range f {
+		_, _ = present.read(name) // a failure is something to compare, too
+	}
+	return present
+}
+
+func digest(raw []byte, err error) [sha256.Size]byte {
+	if err != nil {
+		return sha256.Sum256([]byte("error: " + err.Error()))
+	}
+	return sha256.Sum256(raw)
+}
