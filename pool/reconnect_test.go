@@ -11,8 +11,8 @@ import (
 	"qdrant-sidecar/pool"
 )
 
-// busy makes calls on a pool until it is stopped, one that takes a while beside many
-// that do not.
+// busy has clients make calls until it is stopped. What was not sent they send again,
+// as everybody does.
 func busy(t *testing.T, p *pool.Pool, clients int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -20,7 +20,11 @@ func busy(t *testing.T, p *pool.Pool, clients int) (stop func()) {
 	for range clients {
 		all.Go(func() {
 			for client := newClient(p); ctx.Err() == nil; {
-				if _, err := client.call(t.Context(), "x"); err != nil {
+				_, err := client.call(t.Context(), "x")
+				if lost, ok := errors.AsType[*pool.LostError](err); ok && !lost.Sent {
+					_, err = client.call(t.Context(), "x")
+				}
+				if err != nil {
 					t.Errorf("a call failed: %v", err)
 				}
 				time.Sleep(10 * time.Millisecond)
