@@ -98,7 +98,7 @@ func TestReconnectOpensFirst(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		m := c.member(0)
 		m.refusing.Store(true)
-		ctx, cancel := context.WithTimeout(t.Context(), 5 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if n, err := p.Reconnect(ctx, at(0)); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%d replaced: %v", n, err)

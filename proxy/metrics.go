@@ -107,7 +107,6 @@ func newMetrics(version string, store *h2.Store) *metrics {
 		}),
 	}
 	m.rest.init(m.registry)
-	m.reloads.init(m.registry)
 	for known := range method.All() {
 		shape := "unary"
 		if known == method.Other {

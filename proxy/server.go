@@ -101,6 +101,7 @@ func New(cfg Config) *Server {
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
 	s.metrics = newMetrics(cfg.Version, cfg.Limits.Store)
 	s.metrics.registry.MustRegister(poolCollector{cfg.Pool})
+	s.metrics.reloads.init(s.metrics.registry)
 	s.rules.Store(newRules(Rules{cfg.APIKey, cfg.Resilience, cfg.MinReady}))
 	s.protect(cfg.Resilience)
 	// Chains for each known method, composed once. Unknown ones share Other's.

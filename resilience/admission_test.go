@@ -412,3 +412,23 @@ func TestBatchesAreNoSlowPace(t *testing.T) {
 		calls.Wait()
 	})
 }
+
+// TestMaxWaitChanges for those who come later.
+func TestMaxWaitChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := admission(1, 5, time.Second)
+		mustAcquire(t, a, 1)
+		start := time.Now()
+		first := queueUp(t.Context(), t, a, 1)
+		a.SetMaxWait(time.Minute)
+		second := queueUp(t.Context(), t, a, 1)
+		turnedAway(t, <-first, resilience.QueuedTooLong)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the first waited %v", took)
+		}
+		turnedAway(t, <-second, resilience.QueuedTooLong)
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("the second waited %v", took)
+		}
+	})
+}

@@ -351,3 +351,35 @@ func TestBreakerConcurrently(t *testing.T) {
 		}
 	})
 }
+
+// TestThresholdChanges for breakers that are in use.
+func TestThresholdChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var changes []resilience.Change
+		s := open1(resilience.BreakerConfig{Threshold: 10, OnChange: func(c resilience.Change) { changes = append(changes, c) }})
+		attempt(t, s, resilience.Upstream, 4)
+		s.SetThreshold(5) // what was counted counts
+		if n := attempt(t, s, resilience.Upstream, 9); n != 1 {
+			t.Errorf("%d more attempts until it opened, want 1", n)
+		}
+		expectState(t, s, resilience.Open)
+		late, err := s.Allow(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.SetThreshold(0)
+		if n := attempt(t, s, resilience.Upstream, 100); n != 100 || s.Status() != nil {
+			t.Errorf("%d attempts and status %v without breakers", n, s.Status())
+		}
+		late.Done(resilience.Upstream)
+		if len(changes) != 2 || changes[1].From != resilience.Open || changes[1].To != resilience.Closed {
+			t.Errorf("changes %+v", changes)
+		}
+		// On again, and nothing is remembered of before.
+		s.SetThreshold(3)
+		expectState(t, s, resilience.Closed)
+		if n := attempt(t, s, resilience.Upstream, 9); n != 3 {
+			t.Errorf("it opened after %d attempts, want 3", n)
+		}
+	})
+}

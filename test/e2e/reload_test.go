@@ -183,7 +183,7 @@ func TestReloadRefused(t *testing.T) {
 	same := func(what string) {
 		t.Helper()
 		before := attempts.Load()
-		_ = <-invoke(bounded(t), conn, readMethod)
+		<-invoke(bounded(t), conn, readMethod)
 		if n := attempts.Load() - before; n != 2 {
 			t.Errorf("%s: %d attempts, want 2", what, n)
 		}
@@ -226,7 +226,7 @@ func TestReloadRefused(t *testing.T) {
 		t.Errorf("the log says %s", line.Text)
 	}
 	before := attempts.Load()
-	_ = <-invoke(bounded(t), conn, readMethod)
+	<-invoke(bounded(t), conn, readMethod)
 	if n := attempts.Load() - before; n != 4 {
 		t.Errorf("%d attempts, want 4", n)
 	}
