@@ -80,7 +80,7 @@ func (c *config) checkListeners(found *problems) {
 func (c *config) checkTLS(found *problems) {
 	if !c.upstream.tls {
 		useless := []string{}
-		for _, name := range []string{"upstream-ca-file", "upstream-server-name"} {
+		for _, name := range []string{"upstream-ca-file", "upstream-cert-file", "upstream-key-file", "upstream-server-name"} {
 			if c.given(name) {
 				useless = append(useless, name)
 			}
@@ -100,6 +100,36 @@ func (c *config) checkTLS(found *problems) {
 			found.add("--upstream-ca-file %v.", err)
 		}
 	}
+	c.checkCertificate(found)
+}
+
+// checkCertificate reads the sidecar's own.
+func (c *config) checkCertificate(found *problems) {
+	if c.certFile == "" && c.keyFile == "" {
+		return
+	}
+	if c.certFile == "" || c.keyFile == "" {
+		found.add("--upstream-cert-file and --upstream-key-file need each other; one of them is missing.")
+		return
+	}
+	certificate, err := c.files.read(c.certFile)
+	if err != nil {
+		found.add("--upstream-cert-file cannot be read: %v.", err)
+	}
+	key, keyErr := c.files.read(c.keyFile)
+	if keyErr != nil {
+		found.add("--upstream-key-file cannot be read: %v.", keyErr)
+	}
+	if err != nil || keyErr != nil {
+		return
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		// The error says what is wrong and holds nothing of the key.
+		found.add("--upstream-cert-file %s and --upstream-key-file %s are no certificate with its key: %v.", c.certFile, c.keyFile, err)
+		return
+	}
+	c.certificates = []tls.Certificate{pair}
 }
 
 func (f files) authorities(name string) (*x509.CertPool, error) {
@@ -125,6 +155,7 @@ func (c *config) tlsConfig(u upstream) *tls.Config {
 		ServerName:         u.host,
 		InsecureSkipVerify: c.skipVerify, //nolint:gosec // by a setting that is named for the danger
 		RootCAs:            c.authorities,
+		Certificates:       c.certificates,
 	}
 	if c.serverName != "" {
 		conf.ServerName = c.serverName

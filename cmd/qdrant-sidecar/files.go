@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"maps"
 	"os"
 )
 
@@ -14,6 +15,20 @@ func (f files) read(name string) ([]byte, error) {
 	raw, err := os.ReadFile(name)
 	f[name] = digest(raw, err)
 	return raw, err
+}
+
+// watch looks for changes of files.
+type watch struct {
+	read     files
+	changing files // as they were at the last look, if not as read
+}
+
+// changed reports whether the files are others than were read, and the same as at the
+// look before: what is being written is not to be taken half.
+func (w *watch) changed() bool {
+	present, before := w.read.now(), w.changing
+	w.changing = present
+	return !maps.Equal(present, w.read) && maps.Equal(present, before)
 }
 
 // now returns the same files as they are now.

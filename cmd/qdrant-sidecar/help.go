@@ -139,9 +139,9 @@ what is in effect and where each value came from.
 	for _, v := range tracingVariables {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", v.name, v.help)
 	}
+	b.WriteString("\nMore in [tracing.md](tracing.md).\n")
+	b.WriteString(reloadSection())
 	b.WriteString(`
-More in [tracing.md](tracing.md).
-
 ## A file
 
 A file with the defaults, and the one setting that has none:
@@ -165,6 +165,21 @@ Go's own variables work as everywhere. Where they are not set, GOGC is 400, GOME
 cgroup version 2).
 `)
 	return b.String()
+}
+
+// reloadSection says what can change without a restart.
+func reloadSection() string {
+	var live []string
+	for _, s := range settings {
+		if s.live && !s.secret {
+			live = append(live, "`"+s.name+"`")
+		}
+	}
+	return "\n## Changes without a restart\n\n" + wrap("On SIGHUP, and within 5 seconds of a change of a file that the configuration is made of, all of it is read again. "+
+		"If anything is wrong, nothing changes, and the log says everything that is. Otherwise these settings take effect, for calls and connections that come from then on: "+
+		strings.Join(live, ", ")+". Of others that have changed the log says that they need a restart. "+
+		"Flags and variables cannot change while the process runs, and win over the file as ever. "+
+		"When TLS settings change, connections to Qdrant are replaced one by one, each after another has been opened.", "", 90)
 }
 
 // tabulate writes a table of settings in Markdown.

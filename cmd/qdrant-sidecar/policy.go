@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -46,8 +47,9 @@ func (c *config) resilience() *proxy.Resilience {
 	r.Retry.Cap = max(resilience.DefaultPolicy().Cap, r.Retry.Base)
 	r.Admission.Limit = c.policy.concurrent.or(c.poolSize * pool.CallsPerConnection)
 	r.LimitEach = !c.policy.concurrent.set
-	r.Admission.Queue = c.policy.queued.or(r.Admission.Limit)
-	r.QueueEach = r.LimitEach && !c.policy.queued.set
+	// Any number in flight is no number that may wait, which they do in a pause.
+	r.Admission.Queue = c.policy.queued.or(cmp.Or(r.Admission.Limit, c.poolSize*pool.CallsPerConnection))
+	r.QueueEach = (r.LimitEach || r.Admission.Limit == 0) && !c.policy.queued.set
 	return &r
 }
 
@@ -156,8 +158,9 @@ var policySettings = []*setting{
 	},
 	{
 		name: "max-queued-calls", value: "N", initial: auto, live: true,
-		help: "Most calls that wait while those are in flight. One more is answered RESOURCE_EXHAUSTED. \"auto\" is as many as may be in flight. 0 is none.",
-		set:  one(func(c *config, v string) (err error) { c.policy.queued, err = parseAuto(v); return err }),
+		help: "Most calls that wait while those are in flight. One more is answered RESOURCE_EXHAUSTED. \"auto\" is as many as may be in flight, or 100 for each connection where that is any number. " +
+			"0 is none. In a pause it bounds the calls that wait for its end.",
+		set: one(func(c *config, v string) (err error) { c.policy.queued, err = parseAuto(v); return err }),
 	},
 	{
 		name: "queue-timeout", value: "DURATION", initial: "1s", live: true,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"maps"
 	"os"
 	"slices"
 	"time"
@@ -19,8 +18,7 @@ const lookInterval = 2 * time.Second
 func (s *sidecar) reloadAsNeeded(ctx context.Context, inv invocation, hangups <-chan os.Signal) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	read := s.config.files
-	var changing files
+	watched := watch{read: s.config.files}
 	for {
 		why := "SIGHUP"
 		select {
@@ -28,19 +26,12 @@ func (s *sidecar) reloadAsNeeded(ctx context.Context, inv invocation, hangups <-
 			return
 		case <-hangups:
 		case <-tick.C:
-			present := read.now()
-			if maps.Equal(present, read) {
-				changing = nil
-				continue
-			}
-			// What is being written is not to be taken half.
-			if !maps.Equal(present, changing) {
-				changing = present
+			if !watched.changed() {
 				continue
 			}
 			why = "a file changed"
 		}
-		read, changing = s.reload(ctx, inv, why), nil
+		watched = watch{read: s.reload(ctx, inv, why)}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -124,7 +125,7 @@ var generalSettings = []*setting{
 	},
 	{
 		name: "api-key-file", value: "FILE", live: true, file: true,
-		help: "File that holds the API key; white space around it is ignored. It is read once, at the start.",
+		help: "File that holds the API key; white space around it is ignored. It is read again when it changes.",
 		set:  one(func(c *config, v string) error { c.apiKeyFile = v; return nil }),
 	},
 	{
@@ -139,8 +140,19 @@ var generalSettings = []*setting{
 	},
 	{
 		name: "upstream-ca-file", value: "FILE", live: true, file: true, secures: true,
-		help: "PEM file of the authorities that may sign Qdrant's certificate, instead of the system's.",
-		set:  one(func(c *config, v string) error { c.caFile = v; return nil }),
+		help: "PEM file of the authorities that may sign Qdrant's certificate, instead of the system's. It and the next two are read again when they change; " +
+			"connections are replaced then, one by one.",
+		set: one(func(c *config, v string) error { c.caFile = v; return nil }),
+	},
+	{
+		name: "upstream-cert-file", value: "FILE", live: true, file: true, secures: true,
+		help: "PEM file of the certificate that the sidecar shows to a Qdrant that asks its clients for one, with those between it and the authority. It needs --upstream-key-file.",
+		set:  one(func(c *config, v string) error { c.certFile = v; return nil }),
+	},
+	{
+		name: "upstream-key-file", value: "FILE", live: true, file: true, secures: true,
+		help: "PEM file of the key of that certificate.",
+		set:  one(func(c *config, v string) error { c.keyFile = v; return nil }),
 	},
 	{
 		name: "upstream-server-name", value: "NAME", live: true, secures: true,
@@ -164,8 +176,9 @@ var generalSettings = []*setting{
 	},
 	{
 		name: configFile, value: "FILE",
-		help: "YAML file with these settings, named as the flags are. Flags win over the environment, the environment over the file.",
-		set:  one(func(*config, string) error { return nil }),
+		help: "YAML file with these settings, named as the flags are. Flags win over the environment, the environment over the file. " +
+			"It is read again on SIGHUP, and when it changes.",
+		set: one(func(*config, string) error { return nil }),
 	},
 }
 
@@ -227,6 +240,8 @@ type config struct {
 	allowKeyAnyCaller bool
 	caFile            string
 	authorities       *x509.CertPool // of caFile; nil for the system's
+	certFile, keyFile string
+	certificates      []tls.Certificate // of these two
 	serverName        string
 	skipVerify        bool
 	logLevel          slog.Level

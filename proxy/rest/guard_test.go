@@ -208,3 +208,30 @@ func TestSlowBody(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestApply: requests that come later are under another key and policy.
+func TestApply(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, always(qdrantError(500, "Service internal error: x")))
+	r := newRig(t, u.address(), func(c *rest.Config) {
+		c.APIKey, c.Resilience.Policy.Max, c.Resilience.BreakerThreshold = "one", 0, 0
+	})
+	ask := func() answer { return exchange(t, r.addr, plain("POST", query, "{}")) }
+	ask()
+	if seen := u.seen(); len(seen) != 1 || !strings.Contains(seen[0], "Api-Key: one") {
+		t.Errorf("Qdrant got %q", seen)
+	}
+	other := patient()
+	other.Policy.Max, other.BreakerThreshold = 1, 2
+	r.server.Apply("two", other)
+	ask() // twice, since it is repeated
+	if seen := u.seen(); len(seen) != 3 || !strings.Contains(seen[2], "Api-Key: two") {
+		t.Errorf("Qdrant got %q", seen)
+	}
+	checkOwnError(t, ask(), 503, "failed too often")
+	r.server.Apply("", &rest.Resilience{})
+	ask()
+	if seen := u.seen(); len(seen) != 4 || strings.Contains(seen[3], "Api-Key") {
+		t.Errorf("Qdrant got %q", seen)
+	}
+}
