@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,7 +192,12 @@ type prefaceError struct {
 }
 
 func (e *prefaceError) Error() string {
+	// A server that does not like our certificate, or wants one, says so after the
+	// handshake.
+	alert, alerted := errors.AsType[*net.OpError](e.cause)
 	switch {
+	case alerted && alert.Op == "remote error":
+		return "TLS: the server said " + strings.TrimPrefix(alert.Err.Error(), "tls: ") + " (see --upstream-cert-file)"
 	case len(e.got) == 0 && errors.Is(e.cause, errNoAnswer):
 		return errNoAnswer.Error() + ", although the port is open"
 	case len(e.got) == 0 && e.tls:

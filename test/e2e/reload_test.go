@@ -3,8 +3,12 @@ package e2e_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -319,14 +323,14 @@ func TestCertificateRotation(t *testing.T) {
 	conf.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Load(), nil }
 	u := newUpstreamOn(t, "127.0.0.1:0", conf, healthy)
 
-	pem := func(a *authority) string {
+	text := func(a *authority) string {
 		raw, err := os.ReadFile(a.file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(raw)
 	}
-	file := writeFile(t, "ca.pem", pem(first))
+	file := writeFile(t, "ca.pem", text(first))
 	s := sidecar.Start(t, sidecar.Options{
 		Upstream: "https://" + u.addr, Admin: true, Env: []string{"QDRANT_POOL_SIZE=2"}, Args: []string{"--upstream-ca-file", file},
 	})
@@ -339,7 +343,7 @@ func TestCertificateRotation(t *testing.T) {
 		t.Errorf("the log says %s", line.Text)
 	}
 	// The old connection serves while there can be no new one.
-	rewrite(t, file, pem(second))
+	rewrite(t, file, text(second))
 	hangUp(t, s)
 	line := logged(t, s, "cannot connect")
 	if !strings.Contains(line.Text, "unknown authority") {
@@ -358,4 +362,66 @@ func TestCertificateRotation(t *testing.T) {
 	if n := u.accepted.Load(); n < 2 {
 		t.Errorf("%d connections were opened", n)
 	}
+}
+
+// client writes a certificate for a client, and its key, into these files.
+func (a *authority) client(t *testing.T, name, certificate, key string) {
+	t.Helper()
+	own := newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(3),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
+	rewrite(t, certificate, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sign(t, template, a.certificate, own, a.key)})))
+}
+
+// TestClientCertificate shows a Qdrant that asks for it who we are, and after a change
+// of the files who we are now.
+func TestClientCertificate(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t)
+	conf := ours.server(t, "127.0.0.1")
+	conf.ClientAuth, conf.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	conf.ClientCAs.AddCert(ours.certificate)
+	shown := make(chan string, 100)
+	conf.VerifyConnection = func(s tls.ConnectionState) error {
+		shown <- s.PeerCertificates[0].Subject.CommonName
+		return nil
+	}
+	u := newUpstreamOn(t, "127.0.0.1:0", conf, healthy)
+	certificate, key := writeFile(t, "cert.pem", ""), writeFile(t, "key.pem", "")
+	ours.client(t, "sidecar one", certificate, key)
+	s := sidecar.Start(t, sidecar.Options{
+		Upstream: "https://" + u.addr,
+		Args:     []string{"--upstream-ca-file", ours.file, "--upstream-cert-file", certificate, "--upstream-key-file", key},
+	})
+	if err := healthOver(t, s.GRPC); err != nil {
+		t.Fatal(err)
+	}
+	if name := receive(t, "a certificate", shown); name != "sidecar one" {
+		t.Errorf("shown: %q", name)
+	}
+	l := newLoad(t, s.GRPC, 3)
+	ours.client(t, "sidecar two", certificate, key)
+	// Without a signal.
+	if name := receive(t, "another certificate", shown); name != "sidecar two" {
+		t.Errorf("shown: %q", name)
+	}
+	logged(t, s, "connections were replaced because of TLS settings")
+	l.more(20)
+	l.end()
+	if r, w := l.failedRead.Load(), l.failedWrite.Load(); r+w > 0 {
+		t.Errorf("%d reads and %d writes have failed", r, w)
+	}
+	stranger := sidecar.Start(t, sidecar.Options{Upstream: "https://" + u.addr, Args: []string{"--upstream-ca-file", ours.file}, Unready: true})
+	awaitUnready(t, stranger, "TLS", "certificate required", "--upstream-cert-file")
 }
