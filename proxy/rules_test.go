@@ -166,8 +166,8 @@ func TestReadyWithDrained(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if c.server.Ready() == nil {
-			t.Error("it is ready with all of them drained")
+		if err := c.server.Ready(); err == nil || !strings.Contains(err.Error(), "drained") {
+			t.Errorf("with all of them drained: %v", err)
 		}
 	})
 }

@@ -329,6 +329,9 @@ func (s *Server) Ready() error {
 	if ready >= must {
 		return nil
 	}
+	if drained := state.Drained(); drained > 0 && drained == len(state.Endpoints) {
+		return errors.New("an operator has drained all nodes of Qdrant (qdrant-sidecar undrain brings them back)")
+	}
 	if why := state.LastFailure(); why != nil {
 		return why
 	}

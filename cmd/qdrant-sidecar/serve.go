@@ -11,16 +11,16 @@ import (
 
 // serve is the command.
 func serve(ctx context.Context, inv invocation) int {
+	// First of all, for it would end the process otherwise.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	c, code, ok := configure(inv, nil)
 	if !ok {
 		return code
 	}
 	ctx, signals := shutdownSignals(ctx)
 	defer signals.stop()
-	// From here on, for it would end the process otherwise.
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 
 	s, err := start(inv, c)
 	if err != nil {

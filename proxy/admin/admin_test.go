@@ -60,7 +60,7 @@ func TestGetInfo(t *testing.T) {
 		Draining:  func() bool { return true },
 		Pause:     func() resilience.PauseState { return resilience.PauseState{Began: opened, Waiting: 5} },
 		Pool: func() pool.State {
-			return pool.State{Size: 3, CallsPerConnection: 100, Endpoints: []pool.EndpointState{{
+			return pool.State{Size: 3, CallsPerConnection: 100, Unresolved: &pool.ConnectError{Address: "q:6334", Reason: "no such host"}, Endpoints: []pool.EndpointState{{
 				Address: "qdrant:6334", TLS: true, Standing: pool.Ejected, Clients: 4, Ejections: 2,
 				FailedChecks: 6, GoAways: 7, TooManyResets: 8, OtherGoAways: 9,
 				LastFailure: &pool.ConnectError{Address: "qdrant:6334", Reason: "connection refused"}, FailedAt: opened,
@@ -82,6 +82,7 @@ func TestGetInfo(t *testing.T) {
 	case info.GetBuild().GetVersion() != "v1", info.GetBuild().GetCommit() != "abc", !info.GetDraining():
 	case info.GetUptime().AsDuration() < time.Minute, len(info.GetSettings()) != 1, len(info.GetListeners()) != 1:
 	case info.GetPool().GetMaxConnectionsPerEndpoint() != 3, info.GetPool().GetTargetCallsPerConnection() != 100:
+	case info.GetPool().GetUnresolved() != "no connection to Qdrant at q:6334: no such host":
 	case endpoint.GetAddress() != "qdrant:6334", !endpoint.GetTls():
 	case endpoint.GetLastDialError().GetMessage() != "no connection to Qdrant at qdrant:6334: connection refused":
 	case endpoint.GetStanding() != adminv1.Standing_STANDING_EJECTED, endpoint.GetClients() != 4, endpoint.GetEjections() != 2:

@@ -54,6 +54,9 @@ func poolInfo(state pool.State) *adminv1.Pool {
 		MaxConnectionsPerEndpoint: int32(state.Size),
 		TargetCallsPerConnection:  int32(state.CallsPerConnection),
 	}
+	if state.Unresolved != nil {
+		info.Unresolved = state.Unresolved.Error()
+	}
 	for i := range state.Endpoints {
 		info.Endpoints = append(info.Endpoints, endpointInfo(&state.Endpoints[i]))
 	}

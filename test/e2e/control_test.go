@@ -276,7 +276,7 @@ func TestControlRefusals(t *testing.T) {
 	if reason(err) != "NO_HEALTHY_UPSTREAM" || !strings.Contains(statusOf(err).Message(), "qdrant-sidecar undrain") {
 		t.Errorf("a call when all nodes are drained: %v", err)
 	}
-	awaitUnready(t, paused, "must be (--min-ready)")
+	awaitUnready(t, paused, "drained all nodes")
 	control(t, paused, exitOK, "undrain", "memory://")
 	paused.WaitReady(bounded(t))
 }

@@ -132,7 +132,6 @@ func TestReload(t *testing.T) {
 	if err := <-invoke(bounded(t), conn, failing); reason(err) != "CIRCUIT_OPEN" {
 		t.Errorf("%v", err)
 	}
-	newConn(t, s.GRPC).Close()
 	if err := healthOver(t, s.GRPC); err != nil {
 		t.Error(err)
 	}

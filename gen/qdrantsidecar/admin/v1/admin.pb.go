@@ -654,8 +654,12 @@ type Pool struct {
 	// Calls in flight on one connection at which the pool prefers to use or
 	// open another one.
 	TargetCallsPerConnection int32 `protobuf:"varint,3,opt,name=target_calls_per_connection,json=targetCallsPerConnection,proto3" json:"target_calls_per_connection,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
+	// Why there are no endpoints: the name that leads to them could never be
+	// resolved. Empty while there are, and while nothing speaks against it. Its
+	// wording is no part of the API.
+	Unresolved    string `protobuf:"bytes,4,opt,name=unresolved,proto3" json:"unresolved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Pool) Reset() {
@@ -707,6 +711,13 @@ func (x *Pool) GetTargetCallsPerConnection() int32 {
 		return x.TargetCallsPerConnection
 	}
 	return 0
+}
+
+func (x *Pool) GetUnresolved() string {
+	if x != nil {
+		return x.Unresolved
+	}
+	return ""
 }
 
 // Endpoint is one Qdrant node and the connections to it.
@@ -1092,11 +1103,14 @@ const file_qdrantsidecar_admin_v1_admin_proto_rawDesc = "" +
 	"\vSOURCE_FILE\x10\x02\x12\x0e\n" +
 	"\n" +
 	"SOURCE_ENV\x10\x03\x12\x0f\n" +
-	"\vSOURCE_FLAG\x10\x04\"\xc6\x01\n" +
+	"\vSOURCE_FLAG\x10\x04\"\xe6\x01\n" +
 	"\x04Pool\x12>\n" +
 	"\tendpoints\x18\x01 \x03(\v2 .qdrantsidecar.admin.v1.EndpointR\tendpoints\x12?\n" +
 	"\x1cmax_connections_per_endpoint\x18\x02 \x01(\x05R\x19maxConnectionsPerEndpoint\x12=\n" +
-	"\x1btarget_calls_per_connection\x18\x03 \x01(\x05R\x18targetCallsPerConnection\"\xf4\x03\n" +
+	"\x1btarget_calls_per_connection\x18\x03 \x01(\x05R\x18targetCallsPerConnection\x12\x1e\n" +
+	"\n" +
+	"unresolved\x18\x04 \x01(\tR\n" +
+	"unresolved\"\xf4\x03\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03tls\x18\x02 \x01(\bR\x03tls\x12D\n" +
