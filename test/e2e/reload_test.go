@@ -72,10 +72,11 @@ func hangUp(t testing.TB, s *sidecar.Sidecar) sidecar.Line {
 func TestReload(t *testing.T) {
 	t.Parallel()
 	const hanging, failing = "/qdrant.Points/Query", "/qdrant.Points/Scroll"
-	var fails atomic.Int64
+	var fails, hangs atomic.Int64
 	u := newUpstream(t, func(c call) ([]byte, error) {
 		switch c.method {
 		case hanging:
+			hangs.Add(1)
 			<-c.ctx.Done()
 			return nil, c.ctx.Err()
 		case failing:
@@ -152,13 +153,17 @@ func TestReload(t *testing.T) {
 	rewrite(t, file, "max-concurrent-calls: 1", "max-queued-calls: 0", "timeout: 30s", "drain-timeout: 11", "min-ready: 1")
 	hangUp(t, s)
 	ctx, cancel := context.WithCancel(bounded(t))
+	before := hangs.Load()
 	busy := invoke(ctx, conn, hanging)
-	eventually(t, "overload", func() error {
-		if err := <-invoke(bounded(t), conn, writeMethod); reason(err) != "OVERLOADED" {
-			return fmt.Errorf("%v", err)
+	eventually(t, "a call at the upstream", func() error {
+		if hangs.Load() == before {
+			return errors.New("not yet")
 		}
 		return nil
 	})
+	if err := <-invoke(bounded(t), conn, writeMethod); reason(err) != "OVERLOADED" {
+		t.Errorf("%v", err)
+	}
 	cancel()
 	<-busy
 	s.Stop()

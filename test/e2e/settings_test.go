@@ -40,6 +40,8 @@ func shownBy() map[string]func(*testing.T) {
 		"--insecure-api-key-plaintext":    TestDangersAccepted,
 		"--insecure-api-key-any-caller":   TestDangersAccepted,
 		"--upstream-ca-file":              TestUpstreamTLS,
+		"--upstream-cert-file":            TestClientCertificate,
+		"--upstream-key-file":             TestClientCertificate,
 		"--upstream-server-name":          TestUpstreamTLS,
 		"--upstream-insecure-skip-verify": TestUpstreamTLS,
 		"--log-level":                     TestLogLevel,
@@ -75,8 +77,11 @@ func shownBy() map[string]func(*testing.T) {
 		"--client-write-stall-timeout":    TestClientWriteStall,
 		"--client-idle-timeout":           TestClientSilence,
 		// Of one command each.
-		"--once": TestDemoOnce,
-		"--live": TestProbe,
+		"--once":   TestDemoOnce,
+		"--live":   TestProbe,
+		"--for":    TestPause,
+		"--force":  TestControlRefusals,
+		"--within": TestControlRefusals,
 	}
 }
 
