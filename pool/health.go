@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -169,12 +170,15 @@ func (t *transport) healthCheck(ctx context.Context) error {
 		return err
 	}
 	defer response.Close()
-	switch err := response.Err(); status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+	err = response.Err()
+	if slices.Contains(notThere, status.Code(err)) {
 		return err
 	}
 	return nil
 }
+
+// notThere are the codes of an answer that is none of Qdrant's own.
+var notThere = []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled}
 
 var errNoHealth = errors.New("no answer within " + healthTimeout.String())
 
