@@ -46,6 +46,9 @@ type Response struct {
 	Body mem.BufferSlice
 	// Trailer is the last header block; nil while there is a rest.
 	Trailer h2.Fields
+	// First and Last are when the header and the end of the answer had arrived; the
+	// latter is zero while there is a rest.
+	First, Last time.Time
 
 	partial bool
 	stream  Stream

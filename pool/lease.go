@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"sync/atomic"
+	"time"
 )
 
 // Lease is one call's right to use a connection. It is released exactly once.
@@ -10,7 +11,11 @@ type Lease struct {
 	conn      *connection
 	transport *transport
 	released  atomic.Bool
+	waited    time.Duration
 }
+
+// Waited returns how long the call has waited for the connection.
+func (l *Lease) Waited() time.Duration { return l.waited }
 
 // Unary makes one attempt of a unary call. Whatever the upstream answered, OK or
 // not, is a Response, which the caller closes; an error is a [*LostError], or the

@@ -170,6 +170,7 @@ func (n *Node) Lend(ctx context.Context, than *Lease, stay bool) (*Lease, error)
 	if lease != nil || err != nil {
 		return lease, err
 	}
+	from := time.Now()
 	timer := time.NewTimer(pickTimeout)
 	defer timer.Stop()
 	for lease == nil && err == nil {
@@ -184,6 +185,9 @@ func (n *Node) Lend(ctx context.Context, than *Lease, stay bool) (*Lease, error)
 				err = n.tooLong()
 			}
 		}
+	}
+	if lease != nil {
+		lease.waited = time.Since(from)
 	}
 	return lease, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
@@ -46,6 +47,9 @@ func (s *Stream) Header() (header h2.Fields, trailersOnly bool, err error) {
 	}
 	return s.header, s.only, nil
 }
+
+// Arrived returns when the header had, once [Stream.Header] has returned it.
+func (s *Stream) Arrived() time.Time { return s.s.Arrived() }
 
 // Recv waits for bytes of the answer, which the caller frees. io.EOF says that
 // the answer has ended; any other error is as of [Lease.Unary].

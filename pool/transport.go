@@ -173,6 +173,7 @@ func (t *transport) unary(ctx context.Context, req *Request) (Response, error) {
 	return Response{
 		Header: answer.Header, TrailersOnly: answer.HeaderOnly,
 		Body: answer.Body, Trailer: answer.Trailer,
+		First: answer.First, Last: answer.Last,
 		partial: !answer.Whole,
 		stream:  Stream{s: s, transport: t, ctx: ctx, header: answer.Header, only: answer.HeaderOnly},
 	}, nil

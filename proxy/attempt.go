@@ -13,8 +13,8 @@ import (
 
 // attempt is what a [Call] says of the attempt under way, or of the last one.
 type attempt struct {
-	// begun is when the attempt was, queued when it came to wait for a place.
-	begun, queued time.Time
+	// begun is when the attempt was, before it had its connection.
+	begun time.Time
 	// try is the time it was given, where that was less than the call's.
 	try time.Duration
 	// permit is the breaker's.
@@ -29,6 +29,7 @@ func (s *Server) beginAttempt(_ context.Context, c *Call) error {
 	c.Response.Close()
 	c.Attempts++
 	c.begun = time.Now()
+	c.lending, c.first = 0, 0
 	c.try = 0
 	if c.repeatable && c.Attempts == 1 {
 		c.try = s.tryTime(c)
@@ -57,10 +58,11 @@ func (s *Server) tryTime(c *Call) time.Duration {
 // endAttempt is the layer's way out.
 func (s *Server) endAttempt(ctx context.Context, c *Call, err error) error {
 	c.endTry()
+	took := c.attempted()
 	if err == nil {
 		c.verdict = resilience.Verdict{Cause: resilience.OK, Fault: resilience.NoFault}
 	} else {
-		c.verdict = resilience.Classify(c.outcome(err))
+		c.verdict = resilience.Classify(c.outcome(err, took))
 	}
 	s.metrics.attempted(c.Method, c.verdict.Cause)
 	c.report()
@@ -69,8 +71,8 @@ func (s *Server) endAttempt(ctx context.Context, c *Call, err error) error {
 
 // outcome is what is known of an attempt that failed: the one table from errors to
 // causes.
-func (c *Call) outcome(err error) resilience.Outcome {
-	o := resilience.Outcome{Elapsed: time.Since(c.begun), Try: c.try}
+func (c *Call) outcome(err error, took time.Duration) resilience.Outcome {
+	o := resilience.Outcome{Elapsed: took, Try: c.try}
 	if st, ok := status.FromError(err); ok {
 		o.Cause, o.Code, o.Message = resilience.Answered, st.Code(), st.Message()
 		c.readAdvice(&o)

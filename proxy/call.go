@@ -70,7 +70,10 @@ type Call struct {
 	timeout time.Duration
 	timed   bool
 	attempt
-	tries resilience.Tries
+	times
+	// passed is how many bytes of an answer that was not stored went to the caller.
+	passed int64
+	tries  resilience.Tries
 	// spans are nil unless the call is recorded.
 	spans *spans
 	// elsewhere asks for another connection than that of lease.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"time"
 
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/resilience"
@@ -39,6 +40,9 @@ func (s *Server) choose(ctx context.Context, c *Call) (err error) {
 	case before != nil && c.Method.NodeLocal:
 		// Another node would answer something else.
 	case before == nil || before.Out():
+		if len(s.pool.Nodes()) == 0 { // there is going to be a wait
+			defer c.queuedSince(time.Now())
+		}
 		c.node, err = s.pool.Choose(ctx, c.home)
 	case c.elsewhere:
 		c.node = s.pool.Other(before)

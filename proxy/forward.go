@@ -21,6 +21,7 @@ func forwardUnary(ctx context.Context, req any) (any, error) {
 		return nil, err
 	}
 	c.Response = response
+	c.answered(response.First)
 	if rest := c.Response.Rest(); rest != nil {
 		// Larger than what is stored: it goes to the caller while the connection
 		// is held, and cannot be taken back.
@@ -44,6 +45,7 @@ func (c *Call) passOn(ctx context.Context, rest *pool.Stream) error {
 	if err != nil {
 		return gone(ctx, err)
 	}
+	c.passed += int64(c.Response.Body.Len())
 	c.Response.DropBody()
 	return copyAnswer(ctx, c, rest)
 }
@@ -68,6 +70,7 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
+	c.answered(up.Arrived())
 	c.answering = true
 	if err := c.caller.WriteHeader(nil, header, trailersOnly); err != nil {
 		return gone(ctx, err)
@@ -121,10 +124,12 @@ func copyAnswer(ctx context.Context, c *Call, from *pool.Stream) error {
 		}
 		c.answerComes()
 		err = c.caller.Write(ctx, data, false)
+		size := data.Len()
 		data.Free()
 		if err != nil {
 			return gone(ctx, err)
 		}
+		c.passed += int64(size)
 	}
 	if err := c.finish(ctx, from.Trailer()); err != nil {
 		return gone(ctx, err)

@@ -58,10 +58,19 @@ func (f failureLog) leave(ctx context.Context, c *Call, err error) error {
 		limit.omitted.Add(1)
 		return err
 	}
+	stages := c.Stages()
 	attrs := []slog.Attr{
 		slog.String("method", clip(c.FullMethod)),
 		slog.String("code", codeName(codeNumber(err))),
-		slog.Float64("seconds", time.Since(c.Started).Seconds()),
+		slog.Float64("seconds", seconds(stages.Total)),
+		slog.Float64("receive_seconds", seconds(stages.Receive)),
+		slog.Float64("queue_seconds", seconds(stages.Queue)),
+		slog.Float64("backoff_seconds", seconds(stages.Backoff)),
+		slog.Float64("upstream_seconds", seconds(stages.Upstream)),
+		slog.Float64("first_byte_seconds", seconds(stages.FirstByte)),
+		slog.Float64("own_seconds", seconds(stages.Own)),
+		slog.Int64("request_bytes", c.RequestBytes()),
+		slog.Int64("answer_bytes", c.AnswerBytes()),
 		slog.String("peer", peerName(c.Peer)),
 	}
 	if c.Collection != "" {
@@ -85,6 +94,9 @@ func (f failureLog) leave(ctx context.Context, c *Call, err error) error {
 	f.log.LogAttrs(ctx, level, text, attrs...)
 	return err
 }
+
+// seconds is a time as lines show it.
+func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
 
 // peerName is a caller's address. Callers over a unix socket have none.
 func peerName(a net.Addr) string {

@@ -165,7 +165,7 @@ func (m *metrics) begin(_ context.Context, c *Call) error {
 func (m *metrics) end(_ context.Context, c *Call, err error) error {
 	m.inFlight.Add(-1)
 	bound := m.of(c.Method)
-	bound.seconds.Observe(time.Since(c.Started).Seconds())
+	bound.seconds.Observe(c.Took().Seconds())
 	code := min(codeNumber(err), maxCode+1)
 	counter := bound.handled[code].Load()
 	if counter == nil {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -36,8 +37,10 @@ func lend(ctx context.Context, c *Call) (*pool.Lease, error) {
 	}
 	lease, err := c.node.Lend(ctx, avoid, c.Method.NodeLocal)
 	if err != nil {
+		c.lent(time.Since(c.begun))
 		return nil, err
 	}
+	c.lent(lease.Waited())
 	// The wait for it may have ended with the call, and nothing is begun for one
 	// that has ended.
 	if ctx.Err() != nil {

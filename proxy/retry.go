@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/resilience"
 )
 
@@ -69,7 +68,7 @@ func (s *Server) repeat(ctx context.Context, c *Call, err error, next grpc.Unary
 			s.notRetried(c, d.Reason)
 			return err
 		}
-		if gone := pause(ctx, d.Wait); gone != nil {
+		if gone := c.backOff(ctx, d.Wait); gone != nil {
 			s.notRetried(c, resilience.Gone)
 			return gone
 		}
@@ -131,18 +130,4 @@ func (s *Server) take(c *Call, now time.Time) bool {
 func (s *Server) notRetried(c *Call, reason resilience.NotRetried) {
 	c.NotRetried = reason
 	s.metrics.notRetried.WithLabelValues(string(reason)).Inc()
-}
-
-// pause waits, holding nothing that others need. The error is the cause of ctx's
-// end, also if that came with the end of the wait.
-func pause(ctx context.Context, d time.Duration) error {
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-	return h2.Cause(ctx)
 }

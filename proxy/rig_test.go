@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"encoding/binary"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -52,8 +53,11 @@ type rig struct {
 	client   *pool.Pool
 	arrivals atomic.Int64
 	dials    atomic.Int64
-	// down makes connections to the upstream fail.
+	// down makes connections to the upstream fail, and slow has each take a while.
 	down atomic.Bool
+	slow atomic.Int64
+	// log gets what the Server logs, beside the test's output.
+	log journal
 }
 
 // standard is the policy of tests: waits are as long as they can be.
@@ -97,6 +101,7 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 	connections := pool.New(pool.Config{
 		Endpoints: []pool.Endpoint{{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
 			r.dials.Add(1)
+			time.Sleep(time.Duration(r.slow.Load()))
 			if r.down.Load() {
 				return nil, net.ErrClosed
 			}
@@ -105,7 +110,7 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 		Size: 2, Logger: log,
 	})
 	t.Cleanup(connections.Close)
-	r.server = proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: log})
+	r.server = proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: slog.New(slog.NewJSONHandler(io.MultiWriter(t.Output(), &r.log), nil))})
 	front := bufconn.Listen(1 << 16)
 	go r.server.Serve(front)
 	t.Cleanup(func() {

@@ -148,6 +148,7 @@ func (s *Server) handle(caller *h2.Stream) {
 		if c.Body, unary, err = caller.ReadWhole(c.ctx, s.replay.Request); err != nil {
 			c.refused = gone(c.ctx, err)
 		}
+		c.received(unary)
 		// One that ends with trailers, which no gRPC client sends, passes as a stream.
 		unary = unary && caller.Trailer() == nil
 	}

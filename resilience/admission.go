@@ -82,12 +82,16 @@ func (a *Admission) Resize(limit, queue int) {
 	}
 }
 
+// TryAcquire takes a place as [Admission.Acquire] does, but only if it need not wait
+// for it. It reports whether it has one.
+func (a *Admission) TryAcquire() bool { return a.waiting.Load() == 0 && a.take() }
+
 // Acquire takes a place, and waits for one if it must. The caller gives it back
 // with one Release, and may do so before waiting for something else and come
 // again. The error is an [*OverloadError], or the cause of ctx's end; ctx is not
 // looked at while there is room.
 func (a *Admission) Acquire(ctx context.Context) error {
-	if a.waiting.Load() == 0 && a.take() {
+	if a.TryAcquire() {
 		return nil
 	}
 	return a.wait(ctx)

@@ -137,6 +137,9 @@ type Answer struct {
 	// Trailer is the last header block; nil when there was none, and while the
 	// answer is not whole.
 	Trailer Fields
+	// First and Last are when the header and the end had arrived; the latter is zero
+	// while the answer is not whole.
+	First, Last time.Time
 }
 
 // Call opens a stream, sends all of a request, of which it takes no ownership, and
@@ -156,7 +159,10 @@ func (c *ClientConn) Call(ctx context.Context, pseudo, fields Fields, body mem.B
 		s.closeLocked()
 		return nil, Answer{}, err
 	}
-	answer := Answer{Header: s.header, HeaderOnly: s.headerOnly, Body: s.received.take(c.pool), Whole: whole, Trailer: s.trailer}
+	answer := Answer{Header: s.header, HeaderOnly: s.headerOnly, Body: s.received.take(c.pool), Whole: whole, Trailer: s.trailer, First: s.arrived}
+	if whole {
+		answer.Last = s.complete
+	}
 	c.openWindowLocked(s)
 	return s, answer, nil
 }
@@ -270,7 +276,7 @@ func (c *conn) onResponseBlock(a arrival, b *block) error {
 		c.calling.answeredLocked(s.id)
 	}
 	if a.end {
-		s.gotEnd = true
+		s.peerEndedLocked()
 		s.doneLocked()
 		if !s.sentEnd {
 			signal(s.sendable)

@@ -196,7 +196,7 @@ func (c *conn) onData(flags http2.Flags, id uint32, payload []byte) error {
 		return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
 	}
 	if end {
-		s.gotEnd = true
+		s.peerEndedLocked()
 		s.doneLocked()
 		if !s.sentEnd {
 			signal(s.sendable)

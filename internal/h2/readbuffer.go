@@ -3,6 +3,7 @@ package h2
 import (
 	"net"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc/mem"
 )
@@ -18,6 +19,9 @@ type readBuffer struct {
 	pool     mem.BufferPool
 	buf      *[]byte
 	from, to int // of buf
+	// filled is when the newest bytes were read. One look at the clock serves all
+	// the frames that came with them.
+	filled time.Time
 
 	// Of sockets that can tell when there is something to read; otherwise nil.
 	raw   syscall.RawConn
@@ -60,6 +64,7 @@ func (b *readBuffer) fill() error {
 	}
 	b.to += b.n
 	if b.n > 0 {
+		b.filled = time.Now()
 		return nil // an error comes again
 	}
 	return b.err

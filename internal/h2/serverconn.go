@@ -166,7 +166,10 @@ func (c *serverConn) acceptLocked(a arrival, b *block) error {
 	}
 	s := c.newStreamLocked(a.stream)
 	s.headerLocked(b, a.end)
-	s.gotEnd, s.tooLarge, s.arrived, s.recognized = a.end, b.overflow, time.Now(), b.recognized
+	s.tooLarge, s.recognized = b.overflow, b.recognized
+	if a.end {
+		s.peerEndedLocked()
+	}
 	s.length = -1
 	if b.lengthOK {
 		s.length = b.length
@@ -223,7 +226,7 @@ func (c *conn) onTrailersLocked(s *Stream, a arrival, b *block) error {
 		return http2.StreamError{StreamID: a.stream, Code: http2.ErrCodeProtocol}
 	}
 	s.trailerLocked(b)
-	s.gotEnd = true
+	s.peerEndedLocked()
 	s.doneLocked()
 	s.arrivedLocked()
 	return nil

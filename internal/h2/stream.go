@@ -50,8 +50,10 @@ type Stream struct {
 	queued   bool        // client: it waits for its turn to be reset
 	onEnd    func(error) // called once when the stream is cut short
 
+	arrived  time.Time // when the header was complete
+	complete time.Time // when gotEnd was set
+
 	// Of a server's stream. All but held never change.
-	arrived    time.Time // when the header was complete
 	tooLarge   bool
 	held       bool // not handed to the handler yet
 	recognized any
@@ -115,9 +117,9 @@ func (s *Stream) Share() {
 	s.shared = true
 }
 
-// headerLocked keeps the first block.
+// headerLocked keeps the first block. It runs where the connection is read.
 func (s *Stream) headerLocked(b *block, only bool) {
-	s.gotHeader, s.headerOnly = true, only
+	s.gotHeader, s.headerOnly, s.arrived = true, only, s.conn.in.filled
 	s.header = b.fields
 	if !b.shared {
 		s.ownHeader = append(s.ownHeader, b.fields...)
@@ -372,8 +374,20 @@ func (s *Stream) discardLocked() {
 	s.received.free(s.conn.pool)
 }
 
-// Arrived returns when the header was complete. Of server streams only.
+// Arrived returns when the header was complete; of a client's stream once
+// [Stream.Header] has returned it.
 func (s *Stream) Arrived() time.Time { return s.arrived }
+
+// Complete returns when the peer's last bytes had arrived, once [Stream.ReadWhole]
+// has returned them whole or [Stream.Read] io.EOF.
+func (s *Stream) Complete() time.Time { return s.complete }
+
+// Received returns how many bytes the peer has sent, without frames and padding.
+func (s *Stream) Received() int64 {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.total
+}
 
 // TooLarge reports whether the header block was beyond the limits, so that only
 // the start of it is there. Of server streams only.
@@ -389,6 +403,10 @@ func (s *Stream) Session() any { return s.conn.serving.session }
 
 // RemoteAddr returns the peer's address.
 func (s *Stream) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
+
+// peerEndedLocked notes that the peer has ended its side. It runs where the
+// connection is read.
+func (s *Stream) peerEndedLocked() { s.gotEnd, s.complete = true, s.conn.in.filled }
 
 // doneLocked takes the stream out of the connection once both sides ended it.
 func (s *Stream) doneLocked() {
