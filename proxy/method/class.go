@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"qdrant-sidecar/proxy/protoscan"
 	"qdrant-sidecar/resilience"
 )
 
@@ -17,12 +18,12 @@ func (m *Method) ClassOf(body mem.BufferSlice) resilience.Class {
 	if m.repeatable == nil {
 		return m.Class
 	}
-	start, missing, ok := scan(body)
+	start, missing, ok := protoscan.Open(body)
 	if !ok || missing != 0 {
 		return m.Class
 	}
 	for _, of := range m.repeatable {
-		if s := start; s.fits(of) {
+		if s := start; fits(&s, of) {
 			return resilience.IdempotentWrite
 		}
 	}
@@ -97,34 +98,31 @@ var (
 
 // fits reports whether all that is left of the message is well-formed, as far as
 // the shape goes into it, and of that shape. The message must be there whole.
-func (s *scanner) fits(of *shape) bool {
-	for !s.atEnd() {
-		field, kind := s.tag()
+func fits(s *protoscan.Scanner, of *shape) bool {
+	for !s.AtEnd() {
+		field, kind := s.Tag()
 		// No field of Qdrant's is a group. To skip one would need memory.
-		if s.malformed || int(field) >= len(*of) || kind == protowire.StartGroupType {
+		if s.Malformed() || int(field) >= len(*of) || kind == protowire.StartGroupType {
 			return false
 		}
 		switch inner := (*of)[field]; {
 		case inner == nil:
 			return false
 		case inner == harmless:
-			s.skip(field, kind)
-		case kind != protowire.BytesType || !s.fitsNested(inner):
+			s.Skip(field, kind)
+		case kind != protowire.BytesType || !fitsNested(s, inner):
 			return false
 		}
 	}
-	return !s.malformed
+	return !s.Malformed()
 }
 
 // fitsNested is fits for a message in a field.
-func (s *scanner) fitsNested(of *shape) bool {
-	size := s.varint()
-	if size > uint64(s.left) {
+func fitsNested(s *protoscan.Scanner, of *shape) bool {
+	after, whole := s.Enter()
+	if !whole || !fits(s, of) {
 		return false
 	}
-	after := s.left - int(size)
-	s.left = int(size)
-	fits := s.fits(of)
-	s.left = after
-	return fits
+	s.Leave(after)
+	return true
 }

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"qdrant-sidecar/proxy/protoscan"
 )
 
 // CollectionOf returns the name of the collection that a request of this method
@@ -17,11 +19,11 @@ func (m *Method) CollectionOf(body mem.BufferSlice, seen *Names) string {
 	if !m.Collection {
 		return ""
 	}
-	s, missing, ok := scan(body)
+	s, missing, ok := protoscan.Open(body)
 	if !ok {
 		return ""
 	}
-	return seen.name(s.firstString(missing > 0))
+	return seen.name(firstString(&s, missing > 0))
 }
 
 // maxName is the longest name that Qdrant gives a collection, in bytes. A longer
@@ -29,20 +31,20 @@ func (m *Method) CollectionOf(body mem.BufferSlice, seen *Names) string {
 const maxName = 255
 
 // firstString returns the value of string field 1 of a message, or of as much of
-// it as there is when it is cut off. It stays valid as [scanner.bytes] says.
-func (s *scanner) firstString(cutOff bool) []byte {
+// it as there is when it is cut off. It stays valid as [protoscan.Scanner.Bytes] says.
+func firstString(s *protoscan.Scanner, cutOff bool) []byte {
 	var name []byte
-	for !s.atEnd() {
-		field, kind := s.tag()
+	for !s.AtEnd() {
+		field, kind := s.Tag()
 		if field == 1 && kind == protowire.BytesType {
-			if value := s.bytes(); !s.malformed {
+			if value := s.Bytes(); !s.Malformed() {
 				name = value
 			}
 		} else {
-			s.skip(field, kind)
+			s.Skip(field, kind)
 		}
-		if s.malformed {
-			if cutOff && s.atEnd() {
+		if s.Malformed() {
+			if cutOff && s.AtEnd() {
 				break
 			}
 			return nil
