@@ -12,6 +12,7 @@ import (
 	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/proxy/shape"
 	"qdrant-sidecar/resilience"
 )
 
@@ -71,6 +72,8 @@ type Call struct {
 	timed   bool
 	attempt
 	times
+	// shape is that of a request which was given away.
+	shape *shape.Shape
 	// passed is how many bytes of an answer that was not stored went to the caller.
 	passed int64
 	tries  resilience.Tries

@@ -2,12 +2,14 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 
@@ -28,6 +30,12 @@ type course struct {
 	timeout time.Duration
 }
 
+// quietLog is the log of a sidecar that writes none of its lines, but is asked for
+// each whether it would.
+func quietLog() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(io.Writer(io.Discard), nil))
+}
+
 func newCourse(tb testing.TB, policy *Resilience, timeout time.Duration) *course {
 	tb.Helper()
 	return newTracedCourse(tb, policy, nil, timeout)
@@ -35,12 +43,12 @@ func newCourse(tb testing.TB, policy *Resilience, timeout time.Duration) *course
 
 func newTracedCourse(tb testing.TB, policy *Resilience, tracer trace.Tracer, timeout time.Duration) *course {
 	tb.Helper()
-	log := slog.New(slog.DiscardHandler)
+	log := quietLog()
 	p := pool.New(pool.Config{Endpoints: []pool.Endpoint{{Address: "q:1", Dial: func(context.Context) (net.Conn, error) {
 		return nil, net.ErrClosed
 	}}}, Size: 1, Logger: log})
 	tb.Cleanup(p.Close)
-	s := New(Config{Pool: p, Resilience: policy, Tracer: tracer, Logger: log})
+	s := New(Config{Pool: p, Resilience: policy, Tracer: tracer, Slow: Slow{Read: time.Minute, Write: time.Minute, Long: time.Minute}, Logger: log})
 	tb.Cleanup(s.h2.Close)
 	stack := s.stack()
 	return &course{
@@ -58,9 +66,11 @@ func (o *course) call() {
 		timeout: o.timeout, timed: o.timeout > 0, Body: o.body,
 	}
 	c.ctx = newCallContext(c.deadline())
-	if _, err := o.handler(c.ctx, c); err != nil {
+	_, err := o.handler(c.ctx, c)
+	if err != nil {
 		panic(err)
 	}
+	o.server.calls.tell(c, err)
 	c.release()
 }
 
@@ -108,5 +118,33 @@ func BenchmarkPolicy(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkTell is what the log adds to a call: to one that has no line, and to one
+// that has, less the system call that writes it.
+func BenchmarkTell(b *testing.B) {
+	for name, from := range map[string]time.Duration{"no line": time.Hour, "line": 1} {
+		b.Run(name, func(b *testing.B) {
+			l := newCallLog(quietLog(), Slow{Read: from})
+			l.limits[slow].SetLimit(rate.Inf)
+			c := &Call{
+				FullMethod: "/qdrant.Points/Query", Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now(), Peer: &net.TCPAddr{},
+				Body: mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")},
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				l.tell(c, nil)
+			}
+		})
+	}
+}
+
+// TestNoLineCostsNothing: a call that has no line allocates nothing for the log.
+func TestNoLineCostsNothing(t *testing.T) {
+	l := newCallLog(quietLog(), Slow{Read: time.Hour})
+	c := &Call{Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now()}
+	if n := testing.AllocsPerRun(100, func() { l.tell(c, nil) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -3,114 +3,118 @@ package proxy
 import (
 	"context"
 	"log/slog"
-	"net"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
-	"google.golang.org/grpc/status"
+
+	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/proxy/shape"
 )
 
 // While Qdrant is down every call fails: what is logged of that is bounded, for
-// each level by itself, so that what is of less interest hides nothing.
+// each kind of line by itself, so that what is of less interest hides nothing.
 const (
-	linesPerSecond = 10
-	lineBurst      = 50
+	LinesPerSecond = 10
+	LineBurst      = 50 // at once, after a while without any
 )
 
-// failureLog writes a line for a call that its caller saw fail, within limits.
-// How many were left out is in the next one of the level.
-type failureLog struct {
-	log    *slog.Logger
-	levels map[slog.Level]*levelLimit
+// Slow says from when on a call is told of although nothing is wrong but that. A zero
+// field means never.
+type Slow struct {
+	// Read, Write and Long are for calls of methods with such a deadline.
+	Read, Write, Long time.Duration
 }
 
-type levelLimit struct {
+// kindOfLine is why there is a line of a call.
+type kindOfLine int
+
+const (
+	// ordinary calls went well, or their callers went away: that is no failure.
+	ordinary kindOfLine = iota
+	// slow calls took longer than is set. They may have been cancelled, too.
+	slow
+	// impatient are the callers that went away when their deadline was, as most do
+	// that set one: it is nearly over here, too, and neither timer is exact.
+	impatient
+	// theirs are those that Qdrant failed, ours those that the sidecar did.
+	theirs
+	ours
+)
+
+// linesOfKind are what the lines of each kind look like.
+var linesOfKind = [...]struct {
+	level slog.Level
+	text  string
+}{
+	ordinary:  {slog.LevelDebug, "call ended"},
+	slow:      {slog.LevelInfo, "slow call"},
+	impatient: {slog.LevelInfo, "caller gave up"},
+	theirs:    {slog.LevelInfo, "call failed"},
+	ours:      {slog.LevelWarn, "call failed"},
+}
+
+// callLog writes a line of a call that its caller saw fail, or wait for long, within
+// limits. How many were left out is in the next one of the kind.
+type callLog struct {
+	log    *slog.Logger
+	slow   [method.LongDeadline + 1]time.Duration // by kind of deadline; 0 is never
+	limits [ours + 1]lineLimit
+}
+
+type lineLimit struct {
 	*rate.Limiter
 	omitted atomic.Int64
 }
 
-func newFailureLog(log *slog.Logger) failureLog {
-	f := failureLog{log: log, levels: map[slog.Level]*levelLimit{}}
-	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
-		f.levels[level] = &levelLimit{Limiter: rate.NewLimiter(linesPerSecond, lineBurst)}
+func newCallLog(log *slog.Logger, from Slow) *callLog {
+	l := &callLog{log: log}
+	l.slow = [...]time.Duration{method.ReadDeadline: from.Read, method.WriteDeadline: from.Write, method.LongDeadline: from.Long}
+	for i := range l.limits {
+		l.limits[i].Limiter = rate.NewLimiter(LinesPerSecond, LineBurst)
 	}
-	return f
+	return l
 }
 
-// leave is the layer's way out. A call that the sidecar failed is a warning, one
-// that Qdrant failed is information. Callers that went away are no failure; they
-// are told of for debugging only, like calls that went well. Messages of the
-// upstream are not logged: they can hold user data.
-func (f failureLog) leave(ctx context.Context, c *Call, err error) error {
-	level, text := slog.LevelInfo, "call failed"
-	switch {
-	case err == nil || c.Reason == Cancelled:
-		level, text = slog.LevelDebug, "call ended"
-	case c.Reason != "":
-		level = slog.LevelWarn
+// tell writes the line of a call that has ended in err, if it is to have one. It
+// comes after the answer, so that nobody waits for it.
+func (l *callLog) tell(c *Call, err error) {
+	kind := l.kind(c, err)
+	look := &linesOfKind[kind]
+	if !l.log.Enabled(context.Background(), look.level) {
+		return
 	}
-	if !f.log.Enabled(ctx, level) {
-		return err
-	}
-	limit := f.levels[level]
+	limit := &l.limits[kind]
 	if !limit.Allow() {
 		limit.omitted.Add(1)
-		return err
+		return
 	}
-	stages := c.Stages()
-	attrs := []slog.Attr{
-		slog.String("method", clip(c.FullMethod)),
-		slog.String("code", codeName(codeNumber(err))),
-		slog.Float64("seconds", seconds(stages.Total)),
-		slog.Float64("receive_seconds", seconds(stages.Receive)),
-		slog.Float64("queue_seconds", seconds(stages.Queue)),
-		slog.Float64("backoff_seconds", seconds(stages.Backoff)),
-		slog.Float64("upstream_seconds", seconds(stages.Upstream)),
-		slog.Float64("first_byte_seconds", seconds(stages.FirstByte)),
-		slog.Float64("own_seconds", seconds(stages.Own)),
-		slog.Int64("request_bytes", c.RequestBytes()),
-		slog.Int64("answer_bytes", c.AnswerBytes()),
-		slog.String("peer", peerName(c.Peer)),
-	}
-	if c.Collection != "" {
-		attrs = append(attrs, slog.String("collection", c.Collection))
-	}
-	if c.Reason != "" {
-		attrs = append(attrs, slog.String("reason", string(c.Reason)), slog.String("error", status.Convert(err).Message()))
-	}
-	if c.lease != nil {
-		attrs = append(attrs, slog.String("upstream", c.lease.Address()), slog.Int("connection", c.lease.Connection()))
-	}
-	if c.Attempts > 1 {
-		attrs = append(attrs, slog.Int("attempts", c.Attempts))
-	}
-	if c.NotRetried != "" {
-		attrs = append(attrs, slog.String("not_retried", string(c.NotRetried)))
-	}
-	if omitted := limit.omitted.Swap(0); omitted > 0 {
-		attrs = append(attrs, slog.Int64("lines_omitted", omitted))
-	}
-	f.log.LogAttrs(ctx, level, text, attrs...)
-	return err
+	l.log.LogAttrs(context.Background(), look.level, look.text, attributes(c, err, limit.omitted.Swap(0))...)
 }
 
-// seconds is a time as lines show it.
-func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
-
-// peerName is a caller's address. Callers over a unix socket have none.
-func peerName(a net.Addr) string {
-	if a.Network() == "unix" {
-		return "unix"
+func (l *callLog) kind(c *Call, err error) kindOfLine {
+	switch from := l.slow[c.Method.Deadline]; {
+	case c.Reason != "" && c.Reason != Cancelled:
+		return ours
+	case err != nil && c.Reason == "":
+		return theirs
+	case c.Reason == Cancelled && c.timed && c.Took() >= c.timeout/2:
+		return impatient
+	case from > 0 && c.Took() >= from:
+		return slow
+	default:
+		return ordinary
 	}
-	return a.String()
 }
 
-// clip shortens what callers can make as long as they like.
-func clip(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return s
+// largeEnough is how much there must be of a request for a look at it to cost nothing
+// beside that. Smaller ones are only given away when there is no room to store them.
+const largeEnough = 64 << 10
+
+// lookAhead reads the shape of a large request that is given away before anybody knows
+// whether there is a line of it.
+func (l *callLog) lookAhead(c *Call) {
+	if c.Body.Len() >= largeEnough && l.log.Enabled(context.Background(), slog.LevelWarn) {
+		c.shape = new(shape.Of(c.Method, c.Body, c.Header.Get("grpc-encoding")))
 	}
-	return s[:most] + "…"
 }

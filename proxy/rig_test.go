@@ -56,8 +56,11 @@ type rig struct {
 	// down makes connections to the upstream fail, and slow has each take a while.
 	down atomic.Bool
 	slow atomic.Int64
-	// log gets what the Server logs, beside the test's output.
-	log journal
+	// log gets what the Server logs from level on, beside the test's output.
+	log   journal
+	level slog.Level
+	// late says which calls are slow.
+	late proxy.Slow
 }
 
 // standard is the policy of tests: waits are as long as they can be.
@@ -110,7 +113,10 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 		Size: 2, Logger: log,
 	})
 	t.Cleanup(connections.Close)
-	r.server = proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: slog.New(slog.NewJSONHandler(io.MultiWriter(t.Output(), &r.log), nil))})
+	r.server = proxy.New(proxy.Config{
+		Pool: connections, Resilience: policy, Slow: r.late,
+		Logger: slog.New(slog.NewJSONHandler(io.MultiWriter(t.Output(), &r.log), &slog.HandlerOptions{Level: r.level})),
+	})
 	front := bufconn.Listen(1 << 16)
 	go r.server.Serve(front)
 	t.Cleanup(func() {

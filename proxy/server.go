@@ -61,6 +61,8 @@ type Config struct {
 	// MinReady is how many endpoints must be connected for the Server to be ready; 0
 	// means 1.
 	MinReady int
+	// Slow says which calls are slow enough to be logged for that.
+	Slow Slow
 	// Tracer makes the spans of calls; nil for none.
 	Tracer trace.Tracer
 	// Version is reported in a metric.
@@ -74,7 +76,7 @@ type Server struct {
 	rules    atomic.Pointer[rules]
 	tooLarge error // for calls whose metadata exceeds the limits
 	log      *slog.Logger
-	failures failureLog
+	calls    *callLog
 	metrics  *metrics
 	replay   Replay
 	tracing  *tracing // nil when there is none
@@ -95,7 +97,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		pool: cfg.Pool, replay: cfg.Replay.withDefaults(),
-		log: cfg.Logger, failures: newFailureLog(cfg.Logger), tracing: newTracing(cfg.Tracer), stopped: make(chan struct{}),
+		log: cfg.Logger, calls: newCallLog(cfg.Logger, cfg.Slow), tracing: newTracing(cfg.Tracer), stopped: make(chan struct{}),
 	}
 	cfg.Limits.Store = h2.NewStore(s.replay.Together)
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
@@ -155,9 +157,11 @@ func (s *Server) handle(caller *h2.Stream) {
 	if unary {
 		_, err = s.unary[c.Method.Index](c.ctx, c)
 	} else {
+		s.calls.lookAhead(c)
 		err = s.stream[c.Method.Index](c, callStream{c.ctx})
 	}
 	s.answer(c.ctx, c, err)
+	s.calls.tell(c, err)
 }
 
 // rescue keeps a panic from ending the process. The stream is reset.

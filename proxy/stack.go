@@ -50,10 +50,9 @@ func (s *Server) outside() []interceptors {
 	// Everything below may ask which trace the call is in.
 	stack = append(stack, s.tracing.callLayer()...)
 	return append(stack,
-		// What the caller sees is counted and logged once a call; so this is
-		// outside of all that answers on its own.
+		// What the caller sees is counted once a call; so this is outside of all
+		// that answers on its own.
 		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
-		layer{enter: noCheck, leave: s.failures.leave}.interceptors(),
 		// The one place where a cause becomes a status: the layers above see
 		// what the caller sees, the layers below see causes.
 		layer{enter: noCheck, leave: s.explain}.interceptors(),

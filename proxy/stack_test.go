@@ -216,14 +216,14 @@ func TestLinesOfALevelAreBounded(t *testing.T) {
 	ours := outer(s, func() error { return &pool.ConnectError{Address: "q:1", Reason: "connection refused"} })
 	theirs := outer(s, func() error { return status.Error(codes.NotFound, "") })
 	for range 1000 {
-		theirs(newTestCall("/qdrant.Points/Query"))
-	}
-	for range 1000 {
-		ours(newTestCall("/" + strings.Repeat("x", 10_000)))
+		for path, fail := range map[string]func(*Call) error{"/qdrant.Points/Query": theirs, "/" + strings.Repeat("x", 10_000): ours} {
+			c := newTestCall(path)
+			s.calls.tell(c, fail(c))
+		}
 	}
 	for level, want := range map[string]string{"WARN": "reason=NO_HEALTHY_UPSTREAM", "INFO": "code=NotFound"} {
 		n := strings.Count(log.String(), "level="+level+" msg=\"call failed\"")
-		if n < lineBurst || n > 2*lineBurst || !strings.Contains(log.String(), want) {
+		if n < LineBurst || n > 2*LineBurst || !strings.Contains(log.String(), want) {
 			t.Errorf("1,000 failures wrote %d lines of %s", n, level)
 		}
 	}

@@ -28,7 +28,10 @@ type stages struct{ receive, queue, backoff, upstream, firstByte float64 }
 func (r *rig) expectStages(what string, want stages) {
 	r.t.Helper()
 	line := r.log.last(r.t)
-	of := func(name string) float64 { return line[name+"_seconds"].(float64) }
+	of := func(name string) float64 {
+		seconds, _ := line[name+"_seconds"].(float64)
+		return seconds
+	}
 	got := stages{of("receive"), of("queue"), of("backoff"), of("upstream"), of("first_byte")}
 	if got != want || of("own") != 0 {
 		r.t.Errorf("%s: %+v and %v of its own, want %+v", what, got, of("own"), want)
@@ -115,6 +118,7 @@ func TestStages(t *testing.T) {
 				synctest.Wait()
 				r.call(read)
 				defer first.Wait()
+				synctest.Wait() // the line comes after the answer
 				r.expectStages("turned away", stages{queue: 1})
 			},
 			want: stages{upstream: 2},

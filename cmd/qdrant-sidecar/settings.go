@@ -175,6 +175,21 @@ var generalSettings = []*setting{
 		}),
 	},
 	{
+		name: "slow-read", value: "DURATION", initial: "1s",
+		help: "Log reads that take as long, with where the time went and what they asked for (docs/logs.md). 0 is never.",
+		set:  one(func(c *config, v string) (err error) { c.slow.Read, err = parseDuration(v); return err }),
+	},
+	{
+		name: "slow-write", value: "DURATION", initial: "5s",
+		help: "The same for changes of points. 0 is never.",
+		set:  one(func(c *config, v string) (err error) { c.slow.Write, err = parseDuration(v); return err }),
+	},
+	{
+		name: "slow-long", value: "DURATION", initial: "1m",
+		help: "The same for what takes as long as there is data, as of --long-timeout. 0 is never.",
+		set:  one(func(c *config, v string) (err error) { c.slow.Long, err = parseDuration(v); return err }),
+	},
+	{
 		name: configFile, value: "FILE",
 		help: "YAML file with these settings, named as the flags are. Flags win over the environment, the environment over the file. " +
 			"It is read again on SIGHUP, and when it changes.",
@@ -245,6 +260,7 @@ type config struct {
 	serverName        string
 	skipVerify        bool
 	logLevel          slog.Level
+	slow              proxy.Slow
 	policy            policy
 	limits            h2.Limits // as configured; wrong ones are 0
 	replay            proxy.Replay

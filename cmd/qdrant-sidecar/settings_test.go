@@ -38,16 +38,16 @@ func write(t *testing.T, name, content string) string {
 }
 
 func TestDocumentationIsFresh(t *testing.T) {
-	const page = "../../docs/configuration.md"
-	want := configurationPage()
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
+	for page, want := range map[string]string{"../../docs/configuration.md": configurationPage(), "../../docs/logs.md": logsPage()} {
+		if *update {
+			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	got, err := os.ReadFile(page)
-	if err != nil || string(got) != want {
-		t.Errorf("%s is stale (%v): run make generate", page, err)
+		got, err := os.ReadFile(page)
+		if err != nil || string(got) != want {
+			t.Errorf("%s is stale (%v): run make generate", page, err)
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func start(inv invocation, c *config) (*sidecar, error) {
 	s.onStop(s.pool.Close)
 	s.proxy = proxy.New(proxy.Config{
 		Pool: s.pool, MinReady: c.connections.minReady, Limits: c.limits, Replay: c.replay,
-		APIKey: c.apiKey, Resilience: c.resilience(), Tracer: tracer, Version: version, Logger: log,
+		APIKey: c.apiKey, Resilience: c.resilience(), Slow: c.slow, Tracer: tracer, Version: version, Logger: log,
 	})
 	s.startREST(tracer)
 	s.serveMetrics()
