@@ -115,9 +115,11 @@ func TestAnswersStayAsTheyAre(t *testing.T) {
 	s, log := newServer(t)
 	answer := status.Error(codes.NotFound, "Not found: Collection `ghost` doesn't exist!")
 	c := newTestCall("/qdrant.Points/Query")
-	if err := outer(s, func() error { return answer })(c); err != answer || c.Reason != "" {
+	err := outer(s, func() error { return answer })(c)
+	if err != answer || c.Reason != "" {
 		t.Errorf("%v, reason %q", err, c.Reason)
 	}
+	s.calls.tell(c, err)
 	if text := log.String(); !strings.Contains(text, "level=INFO") || !strings.Contains(text, "code=NotFound") || strings.Contains(text, "ghost") {
 		t.Errorf("logged: %s", text)
 	}
