@@ -38,8 +38,13 @@ The sidecar writes JSON lines to standard error. Those about calls are these:
 `
 
 const logsReading = `
-The line comes after the answer. No credential, metadata, id, vector, payload, value of a filter
-or message of Qdrant's is in it: what it says of a request are numbers and the kinds of things.
+REST requests have lines of their own, ` + "`REST request failed`, `slow REST request` and `REST request ended`" + `: with
+` + "`route`" + ` in place of the method, an HTTP status as ` + "`code`" + `, and of the fields below ` + "`seconds`, `peer`, `upstream`, `reason`, `error`, `attempts`" + `
+and ` + "`not_retried`" + `.
+
+The line comes after the answer. No credential, id, vector, payload, value of a filter or message of
+Qdrant's is in it, and of metadata only the SDK's name and the trace: what it says of a request are numbers
+and the kinds of things ([why](decisions/0020-a-line-holds-no-value.md)).
 
 ## Is it Qdrant, the network, or the app?
 

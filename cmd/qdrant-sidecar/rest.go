@@ -186,7 +186,7 @@ func (s *sidecar) startREST(tracer trace.Tracer) {
 	}
 	s.rest = rest.New(rest.Config{
 		Upstream: up, APIKey: c.apiKey, Budget: s.proxy.Budget(), Pauser: s.proxy.Pauser(), Resilience: c.restResilience(),
-		WriteStall: c.limits.WriteStall, Observer: s.proxy.RESTObserver(), Tracer: tracer, Logger: s.log,
+		WriteStall: c.limits.WriteStall, Slow: rest.Slow(c.slow), Observer: s.proxy.RESTObserver(), Tracer: tracer, Logger: s.log,
 	})
 	for _, lis := range s.listeners {
 		if lis.name == restListener {

@@ -176,7 +176,7 @@ var generalSettings = []*setting{
 	},
 	{
 		name: "slow-read", value: "DURATION", initial: "1s",
-		help: "Log reads that take as long, with where the time went and what they asked for (docs/logs.md). 0 is never.",
+		help: "Log reads that take as long, with where the time went and what they asked for (docs/logs.md). REST requests get a line, too. 0 is never.",
 		set:  one(func(c *config, v string) (err error) { c.slow.Read, err = parseDuration(v); return err }),
 	},
 	{

@@ -163,11 +163,13 @@ func (x *exchange) observe() {
 	x.log(o)
 }
 
-// log writes a line for a request that its caller saw fail. Neither paths nor
+// log writes a line for a request that its caller saw fail, or wait for long. Neither paths nor
 // queries nor what Qdrant said are in it: they can hold user data.
 func (x *exchange) log(o Observation) {
 	level, text, lines := slog.LevelInfo, "REST request failed", x.server.lines
-	switch {
+	switch from := x.server.cfg.Slow.of(x.route); {
+	case (o.Reason == Cancelled || o.Reason == "" && o.Code < http.StatusBadRequest) && from > 0 && o.Duration >= from:
+		text, lines = "slow REST request", x.server.late
 	case o.Reason == Cancelled, o.Reason == "" && o.Code < http.StatusBadRequest:
 		level, text = slog.LevelDebug, "REST request ended"
 	case o.Reason != "":

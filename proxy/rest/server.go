@@ -83,11 +83,33 @@ type Config struct {
 	// WriteStall is how long a caller may take no byte of an answer before its
 	// connection is closed; 0 is for ever.
 	WriteStall time.Duration
+	// Slow says which requests are slow enough to be logged for that.
+	Slow Slow
 	// Observer is told of requests; the zero value is nobody.
 	Observer Observer
 	// Tracer makes the spans of requests; nil for none.
 	Tracer trace.Tracer
 	Logger *slog.Logger
+}
+
+// Slow says from when on a request is told of although nothing is wrong but that. A
+// zero field means never.
+type Slow struct {
+	// Read is for reads that are quick as a rule, Write for whatever changes something,
+	// Long for other reads.
+	Read, Write, Long time.Duration
+}
+
+// of returns when a request of a route is slow.
+func (s Slow) of(r *route) time.Duration {
+	switch {
+	case r.class != resilience.Read:
+		return s.Write
+	case r.quick || r.health:
+		return s.Read
+	default:
+		return s.Long
+	}
 }
 
 // Observer is told of requests, by many goroutines at once. Funcs may be nil.
@@ -124,6 +146,7 @@ type Server struct {
 	log       *slog.Logger
 	warnings  *rate.Limiter
 	lines     *rate.Limiter
+	late      *rate.Limiter // of those that were only slow
 	http      *http.Server
 	transport *http.Transport
 	buffers   buffers
@@ -161,7 +184,7 @@ func (s *Server) Apply(apiKey string, r *Resilience) {
 }
 
 // While Qdrant is down every request fails: what is logged of that is bounded,
-// warnings by themselves, so that what is of less interest hides none.
+// each kind by itself, so that what is of less interest hides none.
 const (
 	linesPerSecond = 10
 	lineBurst      = 50
@@ -172,6 +195,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger,
 		warnings: rate.NewLimiter(linesPerSecond, lineBurst), lines: rate.NewLimiter(linesPerSecond, lineBurst),
+		late: rate.NewLimiter(linesPerSecond, lineBurst),
 	}
 	s.transport = newTransport(cfg.Upstream, &s.buffers)
 	s.admission = resilience.NewAdmission(resilience.AdmissionConfig{})

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,18 @@ func TestSlowCallsAreLogged(t *testing.T) {
 			}
 		})
 	}
+	t.Run("REST", func(t *testing.T) {
+		t.Parallel()
+		s := sidecar.Start(t, sidecar.Options{Upstream: "memory://", REST: true, Args: []string{"--slow-read=1ns"}})
+		if p := mustGet(t, s.REST, "/collections"); p.code != http.StatusOK {
+			t.Fatalf("%+v", p)
+		}
+		if _, err := s.Log().Wait(bounded(t), func(l sidecar.Line) bool {
+			return l.Message == "slow REST request" && l.Attrs["route"] == "GET /collections"
+		}); err != nil {
+			t.Errorf("no line: %v\n%s", err, s.Log())
+		}
+	})
 	refused(t, quiet(), []string{"check-config", "--slow-read=-1s", "--slow-write=x", "--slow-long=48h"}, []string{"--slow-read", "--slow-write", "--slow-long"})
 }
 
