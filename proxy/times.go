@@ -82,11 +82,11 @@ func (c *Call) AnswerBytes() int64 {
 
 // received notes that no more of the request is waited for.
 func (c *Call) received(whole bool) {
-	at := c.caller.Complete()
-	if !whole {
-		at = time.Now()
+	if whole {
+		c.receive = c.caller.Complete().Sub(c.Started)
+	} else {
+		c.receive = time.Since(c.Started)
 	}
-	c.receive = at.Sub(c.Started)
 }
 
 // queuedSince notes a wait that is over.
