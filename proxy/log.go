@@ -107,14 +107,15 @@ func (l *callLog) kind(c *Call, err error) kindOfLine {
 	}
 }
 
-// largeEnough is how much there must be of a request for a look at it to cost nothing
-// beside that. Smaller ones are only given away when there is no room to store them.
+// largeEnough is how large a request must say that it is for a look at its start to cost
+// nothing beside that. Smaller ones are only given away when there is no room to store
+// them.
 const largeEnough = 64 << 10
 
 // lookAhead reads the shape of a large request that is given away before anybody knows
 // whether there is a line of it.
 func (l *callLog) lookAhead(c *Call) {
-	if c.Body.Len() >= largeEnough && l.log.Enabled(context.Background(), slog.LevelWarn) {
+	if shape.Announced(c.Body) >= largeEnough && l.log.Enabled(context.Background(), slog.LevelWarn) {
 		c.shape = new(shape.Of(c.Method, c.Body, c.Header.Get("grpc-encoding")))
 	}
 }

@@ -19,9 +19,8 @@ type readBuffer struct {
 	pool     mem.BufferPool
 	buf      *[]byte
 	from, to int // of buf
-	// filled is when the newest bytes were read. One look at the clock serves all
-	// the frames that came with them.
-	filled time.Time
+	// at is when the newest bytes came; zero until somebody asks.
+	at time.Time
 
 	// Of sockets that can tell when there is something to read; otherwise nil.
 	raw   syscall.RawConn
@@ -64,10 +63,19 @@ func (b *readBuffer) fill() error {
 	}
 	b.to += b.n
 	if b.n > 0 {
-		b.filled = time.Now()
+		b.at = time.Time{}
 		return nil // an error comes again
 	}
 	return b.err
+}
+
+// arrival is when the newest bytes came. One look at the clock serves all the frames
+// that came together, and there is none for those that nobody wants to know it of.
+func (b *readBuffer) arrival() time.Time {
+	if b.at.IsZero() {
+		b.at = time.Now()
+	}
+	return b.at
 }
 
 func (b *readBuffer) bytes() []byte {

@@ -119,7 +119,7 @@ func (s *Stream) Share() {
 
 // headerLocked keeps the first block. It runs where the connection is read.
 func (s *Stream) headerLocked(b *block, only bool) {
-	s.gotHeader, s.headerOnly, s.arrived = true, only, s.conn.in.filled
+	s.gotHeader, s.headerOnly, s.arrived = true, only, s.conn.in.arrival()
 	s.header = b.fields
 	if !b.shared {
 		s.ownHeader = append(s.ownHeader, b.fields...)
@@ -406,7 +406,7 @@ func (s *Stream) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
 
 // peerEndedLocked notes that the peer has ended its side. It runs where the
 // connection is read.
-func (s *Stream) peerEndedLocked() { s.gotEnd, s.complete = true, s.conn.in.filled }
+func (s *Stream) peerEndedLocked() { s.gotEnd, s.complete = true, s.conn.in.arrival() }
 
 // doneLocked takes the stream out of the connection once both sides ended it.
 func (s *Stream) doneLocked() {

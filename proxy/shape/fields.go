@@ -141,7 +141,7 @@ var fields = []Field{
 	}},
 	{
 		Name: "partly", Meaning: "why not all of the request was read, so that there may be more of everything: " +
-			"`cut` (only its start was stored), `long` or `deep` (beyond what is looked at), `malformed`, `compressed` (not by gzip)",
+			"`cut` (it is so large that it was passed on when only its start had come), `long` or `deep` (beyond what is looked at), `malformed`, `compressed` (not by gzip)",
 		group: query | write, value: func(s *Shape) (slog.Value, bool) { return slog.StringValue(string(s.partly)), s.partly != whole },
 	},
 }

@@ -7,6 +7,7 @@
 package shape
 
 import (
+	"encoding/binary"
 	"log/slog"
 	"slices"
 
@@ -32,7 +33,7 @@ type partly string
 // Why some of a request is not read.
 const (
 	whole      partly = ""
-	cutOff     partly = "cut"        // only its start was stored
+	cutOff     partly = "cut"        // only its start was there
 	tooLong    partly = "long"       // it has more parts than are looked at
 	tooDeep    partly = "deep"       // it is nested deeper than is looked at
 	malformed  partly = "malformed"  // it is no message
@@ -65,6 +66,14 @@ func Of(m *method.Method, body mem.BufferSlice, encoding string) Shape {
 		r.stop(cutOff)
 	}
 	return r.shape
+}
+
+// Announced returns how many bytes a message says that it has, of whose body the start is
+// given.
+func Announced(body mem.BufferSlice) int {
+	var prefix [5]byte
+	body.CopyTo(prefix[:])
+	return int(binary.BigEndian.Uint32(prefix[1:]))
 }
 
 // open returns a scanner of a message, compressed or not. missing says that some of
