@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -319,3 +320,84 @@ type discard struct{}
 func (discard) Marshal(v any) ([]byte, error) { return proto.Marshal(v.(proto.Message)) }
 func (discard) Unmarshal([]byte, any) error   { return nil }
 func (discard) Name() string                  { return "proto" }
+
+// TestLinesNameTheCause of what goes wrong most often.
+func TestLinesNameTheCause(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		handle handler // nil is nobody there
+		flags  []string
+		calls  int // at once
+		before int // calls one by one before them
+		method string
+		level  string
+		text   string
+		fields map[string]any
+		queued bool
+	}{
+		"too few places": {
+			delayed(100 * time.Millisecond), []string{"--max-concurrent-calls=1", "--slow-read=0.15"}, 2, 0, readMethod,
+			"INFO", "slow call", map[string]any{"code": "OK", "attempts": 1, "reason": nil}, true,
+		},
+		"too many calls": {
+			delayed(time.Second), []string{"--max-concurrent-calls=1", "--max-queued-calls=0"}, 2, 0, readMethod,
+			"WARN", "call failed", map[string]any{"code": "ResourceExhausted", "reason": "OVERLOADED", "attempts": 0, "upstream": nil}, false,
+		},
+		"expired key": {
+			refusing(codes.Unauthenticated), nil, 1, 0, readMethod,
+			"INFO", "call failed", map[string]any{"code": "Unauthenticated", "reason": nil, "error": nil, "attempts": 1}, false,
+		},
+		"wrong port": {
+			nil, nil, 1, 0, readMethod,
+			"WARN", "call failed", map[string]any{"code": "Unavailable", "reason": "NO_HEALTHY_UPSTREAM", "upstream": nil}, false,
+		},
+		"breaker open": {
+			refusing(codes.Unavailable), []string{"--circuit-breaker-threshold=2"}, 1, 2, unsafeMethod,
+			"WARN", "call failed", map[string]any{"code": "Unavailable", "reason": "CIRCUIT_OPEN", "attempts": 0}, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := sidecar.Options{Upstream: "http://" + unusedAddress(t), Args: test.flags, Unready: true}
+			if test.handle != nil {
+				options.Upstream, options.Unready = newUpstream(t, test.handle).url(), false
+			}
+			s := sidecar.Start(t, options)
+			conn := newConn(t, s.GRPC)
+			var calls sync.WaitGroup
+			call := func() { _ = conn.Invoke(bounded(t), test.method, &qdrant.CountPoints{}, &qdrant.CountResponse{}) }
+			for range test.before {
+				call()
+			}
+			for range test.calls {
+				calls.Go(call)
+			}
+			calls.Wait()
+			matches := func(l sidecar.Line) bool {
+				if l.Message != test.text || l.Level != test.level {
+					return false
+				}
+				for name, value := range test.fields {
+					if fmt.Sprint(l.Attrs[name]) != fmt.Sprint(value) {
+						return false
+					}
+				}
+				waited, _ := l.Attrs["queue_seconds"].(float64)
+				return !test.queued || waited > 0.05
+			}
+			if _, err := s.Log().Wait(bounded(t), matches); err != nil {
+				t.Errorf("no line says so: %v\n%s", err, s.Log())
+			}
+		})
+	}
+}
+
+// refusing answers all but HealthCheck with a status.
+func refusing(code codes.Code) handler {
+	return func(c call) ([]byte, error) {
+		if c.method == healthCheck {
+			return healthy(c)
+		}
+		return nil, status.Error(code, "no")
+	}
+}
