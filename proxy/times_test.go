@@ -88,7 +88,7 @@ func TestStages(t *testing.T) {
 			want: stages{backoff: 0.5 + 1, upstream: 3, firstByte: 1},
 		},
 		"no answer at all": {
-			handle: hang,
+			handle: deaf,
 			do:     func(r *rig) { r.call(unsafe, "grpc-timeout", "3S") },
 			want:   stages{upstream: 3},
 		},
@@ -110,7 +110,7 @@ func TestStages(t *testing.T) {
 			want: stages{queue: 0.5, upstream: 0.75, firstByte: 0.75},
 		},
 		"turned away": {
-			handle: hang,
+			handle: deaf,
 			policy: func(p *proxy.Resilience) { p.Admission.Limit, p.Admission.Queue = 1, 1 },
 			do: func(r *rig) {
 				var first sync.WaitGroup
