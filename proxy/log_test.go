@@ -105,10 +105,14 @@ func TestSlowCalls(t *testing.T) {
 	}
 }
 
-// deaf does not notice that a call's deadline has passed, which it would at the same
-// moment as the sidecar.
-func deaf(arrival) error {
-	time.Sleep(time.Minute)
+// deafness is how long deaf needs.
+const deafness = time.Millisecond
+
+// deaf notices that a call's deadline has passed, but not at the same moment as the
+// sidecar.
+func deaf(a arrival) error {
+	<-a.Context().Done()
+	time.Sleep(deafness)
 	return nil
 }
 
@@ -145,6 +149,7 @@ func TestImpatience(t *testing.T) {
 				t.Errorf("cancelled after %v: %v", after, lines[0])
 			}
 		}
+		time.Sleep(deafness)
 	})
 }
 
@@ -298,6 +303,7 @@ func TestManualHasTheFields(t *testing.T) {
 		time.Sleep(time.Second)
 		r.callWith(t.Context(), write, "")
 		r.callWith(t.Context(), other, "", "grpc-timeout", "1m")
+		time.Sleep(deafness)
 		synctest.Wait()
 		for _, line := range r.log.calls(t) {
 			for name := range line {

@@ -53,9 +53,10 @@ type rig struct {
 	client   *pool.Pool
 	arrivals atomic.Int64
 	dials    atomic.Int64
-	// down makes connections to the upstream fail, and slow has each take a while.
+	// down makes connections to the upstream fail.
 	down atomic.Bool
-	slow atomic.Int64
+	// dialing, if set, is called before each.
+	dialing func()
 	// log gets what the Server logs from level on, beside the test's output.
 	log   journal
 	level slog.Level
@@ -104,7 +105,9 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 	connections := pool.New(pool.Config{
 		Endpoints: []pool.Endpoint{{Address: "qdrant.test:6334", Dial: func(ctx context.Context) (net.Conn, error) {
 			r.dials.Add(1)
-			time.Sleep(time.Duration(r.slow.Load()))
+			if r.dialing != nil {
+				r.dialing()
+			}
 			if r.down.Load() {
 				return nil, net.ErrClosed
 			}

@@ -137,7 +137,7 @@ func TestStages(t *testing.T) {
 				}
 				r := newRig(t, policy, test.handle, func(r *rig) {
 					if name == "slow to connect" {
-						r.slow.Store(int64(time.Second))
+						r.dialing = func() { time.Sleep(time.Second) }
 					}
 				})
 				if name != "slow to connect" {
@@ -150,6 +150,7 @@ func TestStages(t *testing.T) {
 				}
 				synctest.Wait()
 				r.expectStages(name, test.want)
+				time.Sleep(deafness)
 			})
 		})
 	}
