@@ -44,7 +44,7 @@ and ` + "`not_retried`" + `.
 
 The line comes after the answer. No credential, id, vector, payload, value of a filter or message of
 Qdrant's is in it, and of metadata only the SDK's name and the trace: what it says of a request are numbers
-and the kinds of things ([why](decisions/0020-a-line-holds-no-value.md)).
+and the kinds of things ([why](decisions/0024-a-line-holds-no-value.md)).
 
 ## Is it Qdrant, the network, or the app?
 
