@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -150,14 +151,15 @@ func best(nodes []*Node, avoid *Node) *Node {
 // burden is what a node carries, more than that while it is warming up. Clients
 // count as well as their calls: those that are quiet now come back.
 func (n *Node) burden() float64 {
-	carried := float64(n.load()) + float64(n.homes.Load())
+	return (float64(n.load()) + float64(n.homes.Load()) + 1) / n.warmth()
+}
+
+// warmth is how much of its share a node is to carry: a tenth when it comes into use,
+// and all of it, which is 1, when it has been there for warmUp.
+func (n *Node) warmth() float64 {
 	n.mu.Lock()
-	warm := time.Since(n.warm)
-	n.mu.Unlock()
-	if warm < warmUp {
-		return (carried + 1) * float64(warmUp) / float64(max(warm, warmUp/10))
-	}
-	return carried + 1
+	defer n.mu.Unlock()
+	return min(1, max(0.1, float64(time.Since(n.warm))/float64(warmUp)))
 }
 
 // hasBetter reports whether another node stands better.
@@ -175,8 +177,8 @@ func (p *Pool) hasBetter(n *Node) bool {
 const balanceInterval = time.Second
 
 // balance has clients move that came to a node because others were missing. It moves
-// no more than is needed, one by one as they make calls, and not to a node before it
-// is warm.
+// no more than is needed, one by one as they make calls, and to a node that is warming
+// up as it gets warm.
 func (p *Pool) balance() {
 	ticker := time.NewTicker(balanceInterval)
 	defer ticker.Stop()
@@ -190,34 +192,26 @@ func (p *Pool) balance() {
 	}
 }
 
-// count finds out which nodes have more clients than their share.
+// count finds out which nodes have more clients than their share. A node that is
+// warming up counts for as much as it is warm: the shares of the others shrink while it
+// grows, so that it is used within seconds, and not by all at once in the end.
 func (p *Pool) count() {
 	nodes := p.Nodes()
-	homes, good := int64(0), int64(0)
+	homes, warmth := int64(0), 0.0
 	for _, n := range nodes {
-		if n.settledIn() {
+		if n.Standing() == Good {
 			homes += n.homes.Load()
-			good++
+			warmth += n.warmth()
 		}
 	}
 	for _, n := range nodes {
 		surplus := int64(0)
-		if good > 1 && n.settledIn() {
-			share := (homes + good - 1) / good
+		if n.Standing() == Good && warmth > 1 {
+			share := int64(math.Ceil(float64(homes) / warmth))
 			surplus = max(0, n.homes.Load()-share)
 		}
 		n.surplus.Store(surplus)
 	}
-}
-
-// settledIn reports whether the node is good and warm.
-func (n *Node) settledIn() bool {
-	if n.Standing() != Good {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return time.Since(n.warm) >= warmUp
 }
 
 // await waits for a set.

@@ -69,11 +69,18 @@ func TestKilledNodeIsLeftAtOnce(t *testing.T) {
 		}
 		m.start()
 		m.refusing.Store(false)
-		time.Sleep(15 * time.Second)
-		for range 30 {
+		// It is asked for little first, and for all of its share when it is warm.
+		for second := range 30 {
 			time.Sleep(time.Second)
 			for _, client := range clients {
 				client.must(t)
+			}
+			back := homes(p)[m.ip.String()]
+			switch {
+			case second < 3 && back > 4:
+				t.Errorf("%d of 30 clients are back after %d s", back, second+1)
+			case second == 6 && back == 0:
+				t.Error("no client is back after 7 s")
 			}
 		}
 		for ip, n := range homes(p) {
@@ -147,6 +154,32 @@ func TestHungNodeIsFound(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestForeignServer: a server at a node's address that is not Qdrant gets no calls,
+// however well it answers.
+func TestForeignServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool(c.list(2))
+		time.Sleep(time.Minute)
+		m := c.member(0)
+		m.refusing.Store(true)
+		m.server.Stop()
+		time.Sleep(time.Minute)
+		m.foreign.Store(true)
+		m.start()
+		m.refusing.Store(false)
+		time.Sleep(2 * time.Second)
+		if s := standing(p, m); s != pool.Sick {
+			t.Errorf("a foreign server is %v", s)
+		}
+		for range 30 {
+			newClient(p).must(t)
+		}
+		m.foreign.Store(false)
+		eventually(t, "it is Qdrant again", 2*time.Second, func() bool { return standing(p, m) == pool.Good })
+	})
 }
 
 // standing is that of a member; Gone for one that is not in the set.

@@ -34,10 +34,11 @@ type member struct {
 	*upstream
 	ip netip.Addr
 	// refusing has connections fail, hung has them stay open and carry nothing,
-	// stuck has calls hang while the transport is well, late has them end as too slow.
-	refusing, hung, stuck, late atomic.Bool
-	sick                        atomic.Pointer[error]
-	calls                       atomic.Int64 // less HealthChecks
+	// stuck has calls hang while the transport is well, late has them end as too slow,
+	// foreign has it be no Qdrant.
+	refusing, hung, stuck, late, foreign atomic.Bool
+	sick                                 atomic.Pointer[error]
+	calls                                atomic.Int64 // less HealthChecks
 }
 
 func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }
@@ -60,6 +61,9 @@ func (c *cluster) add(i int) *member {
 		}
 		if m.late.Load() {
 			return "", status.Error(codes.Canceled, "Timeout expired")
+		}
+		if m.foreign.Load() {
+			return "", status.Error(codes.Unimplemented, "unknown service")
 		}
 		if request == "" { // HealthCheck
 			return "", nil

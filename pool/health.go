@@ -108,7 +108,8 @@ func (n *Node) checked(err error) (recovered bool) {
 		h.failures++
 		h.failed++
 		h.successes = 0
-		if h.failures == sickAfter && !h.sick {
+		// One answer of somebody else's is enough, where silence has to last.
+		if !h.sick && (h.failures >= sickAfter || errors.Is(err, errForeign)) {
 			h.sick = true
 			n.log.Warn("endpoint does not answer HealthCheck", "error", err)
 			n.judgeLocked()
@@ -155,8 +156,9 @@ func (n *Node) pingAll() {
 }
 
 // healthCheck asks Qdrant whether it is there, which needs no key. Any answer says
-// yes, but for UNAVAILABLE, which is that of a proxy in between, and for the two by
-// which a server says that it did not get to it in time.
+// yes, but for UNAVAILABLE, which is that of a proxy in between, for the two by
+// which a server says that it did not get to it in time, and for UNIMPLEMENTED, which
+// is that of somebody else: addresses are given to others.
 func (t *transport) healthCheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, errNoHealth)
 	defer cancel()
@@ -171,16 +173,23 @@ func (t *transport) healthCheck(ctx context.Context) error {
 	}
 	defer response.Close()
 	err = response.Err()
-	if slices.Contains(notThere, status.Code(err)) {
+	switch code := status.Code(err); {
+	case slices.Contains(notThere, code):
 		return err
+	case code == codes.Unimplemented:
+		return errForeign
+	default:
+		return nil
 	}
-	return nil
 }
 
 // notThere are the codes of an answer that is none of Qdrant's own.
 var notThere = []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled}
 
-var errNoHealth = errors.New("no answer within " + healthTimeout.String())
+var (
+	errNoHealth = errors.New("no answer within " + healthTimeout.String())
+	errForeign  = errors.New("the server there is not Qdrant: it has no HealthCheck")
+)
 
 // maxUnknown is how often /readyz may say nothing until it is not asked any more.
 const maxUnknown = 3

@@ -80,7 +80,7 @@ var (
 func (p *Pool) resolve() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failing := false
+	failing, doubting := false, false
 	var last time.Time
 	for {
 		select {
@@ -103,7 +103,15 @@ func (p *Pool) resolve() {
 			if failing {
 				p.log.Info("the upstream's name is resolved again", "name", p.cfg.Resolver.Name)
 			}
-			p.apply(endpoints)
+			var kept []Endpoint
+			if kept = p.doubt(endpoints); len(kept) > 0 {
+				next = jittered(resolvePause) // not to keep them longer than is needed
+				if !doubting {
+					p.log.Warn("none of the addresses of the upstream's name is reached so far; the last ones stay", "name", p.cfg.Resolver.Name)
+				}
+			}
+			doubting = len(kept) > 0
+			p.apply(append(endpoints, kept...))
 		default:
 			if !failing {
 				p.log.Warn("the upstream's name is not resolved; the last answer holds", "name", p.cfg.Resolver.Name, "error", err)
@@ -116,6 +124,23 @@ func (p *Pool) resolve() {
 		failing = err != nil
 		timer.Reset(next)
 	}
+}
+
+// doubt returns the endpoints to keep although an answer does not have them: those that
+// are good, until one that it has is. An answer of which nobody can be reached is one
+// more failure of DNS. Where a cluster really moves, calls go on at its old place until
+// they can at the new one.
+func (p *Pool) doubt(answer []Endpoint) (kept []Endpoint) {
+	for _, n := range p.Nodes() {
+		switch {
+		case n.Standing() != Good:
+		case slices.ContainsFunc(answer, func(e Endpoint) bool { return e.Address == n.endpoint.Address }):
+			return nil
+		default:
+			kept = append(kept, n.endpoint)
+		}
+	}
+	return kept
 }
 
 // noEndpoints has calls fail for want of a first answer.

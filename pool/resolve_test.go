@@ -165,6 +165,38 @@ func TestDNSIsAskedWhenConnectionsFail(t *testing.T) {
 	})
 }
 
+// TestDNSLies: an answer of which nobody can be reached changes nothing, and one that
+// moves everything does so when there is somebody at the new place.
+func TestDNSLies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 4)
+		c.says(nil, 0, 1)
+		p := c.pool()
+		time.Sleep(time.Minute)
+		client := newClient(p)
+		home := client.must(t)
+		for i := 2; i < 4; i++ {
+			c.member(i).refusing.Store(true)
+		}
+		c.says(nil, 2, 3)
+		for range 60 {
+			time.Sleep(time.Second)
+			if at := client.must(t); at != home {
+				t.Fatalf("a call went to %s, and its home is %s", at, home)
+			}
+			newClient(p).must(t)
+		}
+		if n := len(p.Nodes()); n != 4 {
+			t.Errorf("there are %d nodes, want the old ones and those of the answer", n)
+		}
+		c.member(3).refusing.Store(false)
+		eventually(t, "the cluster has moved", 4*time.Second, func() bool { return len(p.Nodes()) == 2 })
+		if at := client.must(t); at != address(3).String() {
+			t.Errorf("a call went to %s", at)
+		}
+	})
+}
+
 // TestNoDNS: without a first answer calls fail with the reason, at once after the
 // first attempt, and go on as soon as there is one.
 func TestNoDNS(t *testing.T) {
