@@ -45,6 +45,17 @@ func Binary(t testing.TB) string {
 	return path
 }
 
+// PlainBinary is Binary without the race detector, for processes that are there to
+// be talked to.
+func PlainBinary(t testing.TB) string {
+	t.Helper()
+	path, err := plain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // binaryPath is a name of this process's own, known without state, so that Main
 // can remove what binary may have made.
 func binaryPath() string {

@@ -13,9 +13,12 @@ package sidecar
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,12 +52,16 @@ type Options struct {
 	// Unready starts without waiting for /readyz, for tests without a healthy
 	// upstream.
 	Unready bool
+	// Namespace, if set, is the network namespace to run in, as ip-netns(8) names it.
+	// GRPC and Metrics are sockets of the file system then, which can be reached from
+	// any other.
+	Namespace string
 }
 
 // Sidecar is a running binary. Its methods may be used by any goroutine.
 type Sidecar struct {
 	// GRPC, Metrics, Admin and REST are the addresses of the listeners,
-	// "127.0.0.1:port"; the last two are empty unless asked for.
+	// "127.0.0.1:port" or "unix:///path"; the last two are empty unless asked for.
 	GRPC, Metrics, Admin, REST string
 
 	t       testing.TB
@@ -72,13 +79,11 @@ type Sidecar struct {
 // and judges it when the test ends.
 func Start(t testing.TB, o Options) *Sidecar {
 	t.Helper()
-	path := Binary(t)
+	build := Binary
 	if o.Plain {
-		var err error
-		if path, err = plain(); err != nil {
-			t.Fatal(err)
-		}
+		build = PlainBinary
 	}
+	path := build(t)
 	admin := "off"
 	if o.Admin {
 		admin = "127.0.0.1:0"
@@ -87,12 +92,17 @@ func Start(t testing.TB, o Options) *Sidecar {
 	if o.REST {
 		rest = "127.0.0.1:0"
 	}
+	listen, metrics := "127.0.0.1:0", "127.0.0.1:0"
+	if o.Namespace != "" {
+		dir := t.TempDir()
+		listen, metrics = "unix://"+filepath.Join(dir, "grpc"), "unix://"+filepath.Join(dir, "metrics")
+	}
 	s := &Sidecar{t: t, log: newLog(), exited: make(chan struct{})}
-	s.cmd = exec.Command(path, append([]string{"serve"}, o.Args...)...)
+	s.cmd = Command(o.Namespace, path, append([]string{"serve"}, o.Args...)...)
 	s.cmd.Env = append(cleanEnvironment(),
 		"QDRANT_URL="+o.Upstream,
-		"QDRANT_LISTEN=127.0.0.1:0",
-		"QDRANT_METRICS_LISTEN=127.0.0.1:0",
+		"QDRANT_LISTEN="+listen,
+		"QDRANT_METRICS_LISTEN="+metrics,
 		"QDRANT_ADMIN_LISTEN="+admin,
 		"QDRANT_REST_LISTEN="+rest,
 		"QDRANT_DRAIN_TIMEOUT=5s",
@@ -125,6 +135,15 @@ func Start(t testing.TB, o Options) *Sidecar {
 		s.WaitReady(ctx)
 	}
 	return s
+}
+
+// Command is [exec.Command] for a program that runs in a network namespace; "" is the
+// test's own. The process is the program's itself, so that signals reach it.
+func Command(namespace, program string, args ...string) *exec.Cmd {
+	if namespace == "" {
+		return exec.Command(program, args...)
+	}
+	return exec.Command("ip", append([]string{"netns", "exec", namespace, program}, args...)...)
 }
 
 // cleanEnvironment is ours without the settings of the binary, and of its tracing.
@@ -160,12 +179,12 @@ func (s *Sidecar) WaitReady(ctx context.Context) {
 }
 
 func (s *Sidecar) waitReadyz(ctx context.Context, want int) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: s.dialMetrics}}
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		var last error
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Metrics+"/readyz", http.NoBody)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sidecar/readyz", http.NoBody)
 		if err != nil {
 			return err
 		}
@@ -186,6 +205,26 @@ func (s *Sidecar) waitReadyz(ctx context.Context, want int) error {
 			return fmt.Errorf("%w; %w", context.Cause(ctx), last)
 		}
 	}
+}
+
+// dialMetrics connects to the metrics listener.
+func (s *Sidecar) dialMetrics(ctx context.Context, _, _ string) (net.Conn, error) {
+	if socket, ok := strings.CutPrefix(s.Metrics, "unix://"); ok {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", s.Metrics)
+}
+
+// Scrape returns the text of /metrics.
+func (s *Sidecar) Scrape() (string, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: s.dialMetrics}, Timeout: startTimeout}
+	answer, err := client.Get("http://sidecar/metrics")
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
 }
 
 // Log is what the sidecar has said so far.

@@ -1,0 +1,94 @@
+package weather_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"qdrant-sidecar/test/sidecar"
+)
+
+const (
+	// calm is how long the load runs before, between and after what happens.
+	calm = time.Second
+	// callers is how many there are, so that every node has some.
+	callers = 12
+	// returned is how soon a node has to be used again.
+	returned = 10 * time.Second
+)
+
+// cluster is a world with nodes that a sidecar has in a list, and a load.
+type cluster struct {
+	*world
+	*load
+	t       *testing.T
+	nodes   []*node
+	sidecar watched
+	// began is when the load did.
+	began time.Time
+}
+
+// newCluster starts three nodes, a sidecar with pools of that size and otherwise the
+// defaults, and the load.
+func newCluster(t *testing.T, size int) *cluster {
+	t.Helper()
+	c := &cluster{t: t, world: newWorld(t, 3)}
+	for i := range 3 {
+		c.nodes = append(c.nodes, c.node(i+1))
+	}
+	s := sidecar.Start(t, sidecar.Options{Upstream: urls(c.nodes), Namespace: c.home, Args: []string{fmt.Sprintf("--pool-size=%d", size)}})
+	c.sidecar = watched{s, t}
+	for _, n := range c.nodes {
+		c.sidecar.await(patience, n.address(), "good")
+	}
+	watchSockets(t, size, c.nodes...)
+	c.began = time.Now()
+	c.load = newLoad(t, s.GRPC, callers)
+	c.runFor(calm)
+	return c
+}
+
+// used waits until callers' calls come to a node again.
+func (c *cluster) used(n *node, limit time.Duration) {
+	c.t.Helper()
+	before := n.calls()
+	within(c.t, limit, n.address()+" is used again", func() error {
+		if now := n.calls(); now <= before {
+			return fmt.Errorf("it has had %d calls", now)
+		}
+		return nil
+	})
+}
+
+// onlyLost fails the test if unsafe writes failed for another reason than that they
+// were sent and no answer came.
+func (c *cluster) onlyLost(what string, since time.Time) {
+	c.t.Helper()
+	for _, o := range failures(c.since(since, unsafe)) {
+		if s := status.Convert(o.err); s.Code() != codes.Unavailable || !strings.Contains(s.Message(), "ended the call without an answer") {
+			c.t.Errorf("%s: an unsafe write failed with %v", what, o.err)
+		}
+	}
+}
+
+// once fails the test if an unsafe write was made by two of the nodes: then it was
+// repeated although it had been done.
+func once(t *testing.T, nodes ...*node) {
+	t.Helper()
+	at := make(map[string]*node)
+	for _, n := range nodes {
+		for _, alias := range n.aliases() {
+			if before := at[alias]; before != nil {
+				t.Errorf("the unsafe write %s was carried out at %s and at %s", alias, before.address(), n.address())
+			}
+			at[alias] = n
+		}
+	}
+	if len(at) == 0 {
+		t.Error("no unsafe write was carried out: this tests nothing")
+	}
+}

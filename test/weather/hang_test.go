@@ -1,0 +1,76 @@
+package weather_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// detection is how soon a node has to be out of the choice of which nothing comes,
+	// not even that it is gone.
+	detection = 6 * time.Second
+	// tryTimeout is the default of --try-timeout.
+	tryTimeout = 5 * time.Second
+)
+
+// TestHang has a node fall silent while its sockets stay open, which only time tells.
+func TestHang(t *testing.T) {
+	for name, silence := range map[string]struct{ begin, end func(*cluster, *node) }{
+		"black hole": {
+			func(c *cluster, n *node) {
+				c.lose(n.namespace, "")
+				c.lose(c.home, "ip saddr "+n.addresses[0].String())
+			},
+			func(c *cluster, n *node) { c.clear(n.namespace); c.clear(c.home) },
+		},
+		"requests are lost": {
+			func(c *cluster, n *node) { c.lose(n.namespace, "") },
+			func(c *cluster, n *node) { c.clear(n.namespace) },
+		},
+		"answers are lost": {
+			func(c *cluster, n *node) { c.lose(c.home, "ip saddr "+n.addresses[0].String()) },
+			func(c *cluster, n *node) { c.clear(c.home) },
+		},
+		"cable pulled": {
+			func(c *cluster, n *node) { c.ip("-n", n.namespace, "link", "set", "eth0", "down") },
+			func(c *cluster, n *node) { c.ip("-n", n.namespace, "link", "set", "eth0", "up") },
+		},
+		"process stopped": {
+			func(_ *cluster, n *node) { n.signal(syscall.SIGSTOP) },
+			func(_ *cluster, n *node) { n.signal(syscall.SIGCONT) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, 5)
+			n := c.nodes[2]
+			began := time.Now()
+			silence.begin(c, n)
+			c.sidecar.await(detection, n.address(), "sick", "down")
+			left := time.Now()
+			// What hangs by now gets its answer elsewhere.
+			c.runFor(2*tryTimeout - time.Since(began))
+			silence.end(c, n)
+			back := time.Now()
+			c.used(n, returned)
+			c.runFor(calm)
+			c.end()
+
+			c.none("a node that hangs", c.began, read, write)
+			c.none("after it was noticed", left.Add(clockwork), read, hasty, write)
+			c.onlyLost("a node that hangs", began)
+			for _, kind := range []kind{read, hasty} {
+				if o := slowest(c.since(c.began, kind)); o.took > 2*tryTimeout {
+					t.Errorf("a %v took %v: %v", kind, o.took, o.err)
+				} else {
+					t.Logf("the slowest %v took %v: %v", kind, o.took, o.err)
+				}
+			}
+			if o := slowest(c.since(back, read, hasty, write, unsafe)); o.took > clockwork {
+				t.Errorf("after its return a %v took %v: %v", o.kind, o.took, o.err)
+			}
+			once(t, c.nodes...)
+		})
+	}
+}

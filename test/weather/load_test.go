@@ -1,0 +1,220 @@
+package weather_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// kind is what may be done about a call that fails, and how long its caller waits.
+type kind int
+
+const (
+	read   kind = iota
+	hasty       // a read without a deadline, so that it has that of --timeout, which is one attempt's
+	write       // an idempotent one
+	unsafe      // one that must not be repeated
+)
+
+func (k kind) String() string { return [...]string{"read", "hasty read", "write", "unsafe write"}[k] }
+
+// mix is what kinds of calls follow each other.
+var mix = []kind{read, write, read, hasty, write, read, read, write, read, unsafe, read, write, read, hasty, write, read, read, write, read, write}
+
+const (
+	// rate is how many calls are made a second.
+	rate = 300
+	// readTime is the deadline of reads: enough for two attempts of --try-timeout, and
+	// the wait between them.
+	readTime = 15 * time.Second
+	// writeTime is that of writes.
+	writeTime = 30 * time.Second
+)
+
+// outcome is how a call went.
+type outcome struct {
+	kind  kind
+	begun time.Time
+	took  time.Duration
+	err   error
+}
+
+// load are callers who never stop, each with a connection of its own. They make their
+// calls when it is time for them, whether the last ones have ended or not.
+type load struct {
+	t       *testing.T
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	number  atomic.Int64
+
+	mu       sync.Mutex
+	outcomes []outcome
+}
+
+// newLoad begins to make calls.
+func newLoad(t *testing.T, address string, callers int) *load {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{t: t, stop: stop}
+	for i := range callers {
+		conn := channel(t, address)
+		l.running.Go(func() { l.call(ctx, conn, i, callers) })
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// call makes one caller's calls.
+func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i, callers int) {
+	interval := time.Duration(callers) * time.Second / rate
+	timer := time.NewTimer(interval * time.Duration(i) / time.Duration(callers))
+	defer timer.Stop()
+	next := time.Now().Add(interval * time.Duration(i) / time.Duration(callers))
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		number := int(l.number.Add(1))
+		l.running.Go(func() { l.one(conn, number) })
+		next = next.Add(interval)
+		timer.Reset(time.Until(next))
+	}
+}
+
+// one makes a call.
+func (l *load) one(conn *grpc.ClientConn, number int) {
+	kind, patience := mix[number%len(mix)], readTime
+	switch kind {
+	case hasty:
+		patience = time.Minute // for nothing is to hang for ever
+	case write, unsafe:
+		patience = writeTime
+	case read:
+	}
+	ctx := context.Background()
+	if kind != hasty {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	start := time.Now()
+	err := invoke(ctx, conn, kind, number)
+	if code := status.Code(err); code == codes.NotFound {
+		err = nil // it was restarted
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.outcomes = append(l.outcomes, outcome{kind, start, time.Since(start), err})
+}
+
+// invoke makes a call of the kind; kinds have several methods.
+func invoke(ctx context.Context, conn *grpc.ClientConn, k kind, number int) (err error) {
+	points, id := qdrant.NewPointsClient(conn), qdrant.NewIDNum(uint64(number%100))
+	switch {
+	case k == unsafe:
+		_, err = qdrant.NewCollectionsClient(conn).UpdateAliases(ctx, &qdrant.ChangeAliases{
+			Actions: []*qdrant.AliasOperations{qdrant.NewAliasCreate(fmt.Sprintf("%s-%d", collection, number), collection)},
+		})
+	case k == write && number%3 == 0:
+		_, err = points.SetPayload(ctx, &qdrant.SetPayloadPoints{
+			CollectionName: collection, Wait: new(true), PointsSelector: qdrant.NewPointsSelector(id),
+			Payload: qdrant.NewValueMap(map[string]any{"n": number % 100}),
+		})
+	case k == write && number%7 == 0:
+		_, err = points.Delete(ctx, &qdrant.DeletePoints{CollectionName: collection, Wait: new(true), Points: qdrant.NewPointsSelector(id)})
+	case k == write:
+		_, err = points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{
+			{Id: id, Vectors: qdrant.NewVectors(float32(number%10), 1)},
+		}})
+	case number%3 == 0:
+		_, err = points.Query(ctx, &qdrant.QueryPoints{CollectionName: collection, Query: qdrant.NewQuery(1, 2)})
+	case number%3 == 1:
+		_, err = points.Scroll(ctx, &qdrant.ScrollPoints{CollectionName: collection})
+	default:
+		_, err = points.Count(ctx, &qdrant.CountPoints{CollectionName: collection})
+	}
+	return err
+}
+
+// since returns the calls of the kinds that were begun since then and have ended.
+func (l *load) since(start time.Time, kinds ...kind) (found []outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.outcomes {
+		if !o.begun.Before(start) && (len(kinds) == 0 || slices.Contains(kinds, o.kind)) {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// runFor lets the load run on for as long.
+func (l *load) runFor(d time.Duration) {
+	l.t.Helper()
+	select {
+	case <-time.After(d):
+	case <-l.t.Context().Done():
+	}
+}
+
+// end stops the callers and waits for their last calls. Calling it twice is fine.
+func (l *load) end() {
+	l.stop()
+	l.running.Wait()
+}
+
+// none fails the test if calls of the kinds have failed, and says how.
+func (l *load) none(what string, since time.Time, kinds ...kind) {
+	l.t.Helper()
+	all := l.since(since, kinds...)
+	if len(all) == 0 {
+		l.t.Errorf("%s: no calls were made", what)
+	}
+	if failed := failures(all); len(failed) > 0 {
+		l.t.Errorf("%s: %d of %d calls failed: %s", what, len(failed), len(all), summary(failed))
+	}
+}
+
+func failures(outcomes []outcome) []outcome {
+	return slices.DeleteFunc(slices.Clone(outcomes), func(o outcome) bool { return o.err == nil })
+}
+
+// slowest returns the call that took longest.
+func slowest(outcomes []outcome) (worst outcome) {
+	for _, o := range outcomes {
+		if o.took > worst.took {
+			worst = o
+		}
+	}
+	return worst
+}
+
+// quantities are what is different in messages that say the same.
+var quantities = regexp.MustCompile(`\b[0-9.]+m?s\b|\bPoints/\w+`)
+
+// summary says how often calls went the same way.
+func summary(outcomes []outcome) string {
+	counts := make(map[string]int)
+	for _, o := range outcomes {
+		counts[fmt.Sprintf("%v: %s", o.kind, quantities.ReplaceAllString(fmt.Sprint(o.err), "…"))]++
+	}
+	var lines []string
+	for text, n := range counts {
+		lines = append(lines, fmt.Sprintf("%d × %s", n, text))
+	}
+	slices.Sort(lines)
+	return "\n\t" + strings.Join(lines, "\n\t")
+}

@@ -1,0 +1,35 @@
+package weather_test
+
+import (
+	"testing"
+	"time"
+)
+
+// TestLoss loses a fifth of all packets, each way.
+func TestLoss(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 5)
+	const fifth = "numgen random mod 100 < 20"
+	c.lose(c.home, fifth)
+	for _, n := range c.nodes {
+		c.lose(n.namespace, fifth)
+	}
+	began := time.Now()
+	c.runFor(10 * time.Second)
+	c.clear(c.home)
+	for _, n := range c.nodes {
+		c.clear(n.namespace)
+	}
+	healed := time.Now()
+	for _, n := range c.nodes {
+		c.sidecar.await(returned, n.address(), "good")
+	}
+	c.runFor(3 * calm)
+	c.end()
+	c.none("every fifth packet was lost", c.began, read, write)
+	c.onlyLost("every fifth packet was lost", began)
+	c.none("after it has cleared up", healed.Add(clockwork))
+	worst := slowest(c.since(began, read, hasty))
+	t.Logf("the slowest read took %v: %v", worst.took, worst.err)
+	once(t, c.nodes...)
+}

@@ -1,0 +1,158 @@
+// Package weather_test runs the built binary before a cluster whose network and
+// processes fail: cables are pulled, packets are lost, nodes hang, die and come back
+// under load, and DNS lies.
+//
+// Most of it happens in network namespaces that the tests make and remove, which takes
+// root on Linux, ip and nft; without them those tests are skipped. The others put a
+// relay before each node, and run against the nodes that QDRANT_E2E_URL lists
+// (http://a:6334,http://b:6334) instead of own processes.
+package weather_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"qdrant-sidecar/test/sidecar"
+)
+
+func TestMain(m *testing.M) {
+	sweep()
+	sidecar.Main(m)
+}
+
+const (
+	// patience bounds every wait for something that must happen, where no promise is
+	// sharper.
+	patience = 30 * time.Second
+	// glance is the time between looks at what may have changed.
+	glance = 20 * time.Millisecond
+	// clockwork is what a promise about seconds may be late by on a machine that is
+	// busy with other tests.
+	clockwork = time.Second
+)
+
+// within asks again and again until check is content, and returns how long that took.
+// It fails the test when that is longer than limit.
+func within(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
+	t.Helper()
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	start := time.Now()
+	for {
+		err := check()
+		took := time.Since(start)
+		switch {
+		case err == nil:
+			t.Logf("%s: after %v", what, took.Round(time.Millisecond))
+			return took
+		case took > limit:
+			t.Fatalf("%s: still not so after %v: %v", what, limit, err)
+		}
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
+// watched is a sidecar whose view of its nodes is asked for.
+type watched struct {
+	*sidecar.Sidecar
+	t *testing.T
+}
+
+// standing returns how the sidecar says that the node at the address stands.
+func (s watched) standing(address string) string {
+	s.t.Helper()
+	text, err := s.Scrape()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, standing := range []string{"good", "ejected", "connecting", "sick", "down"} {
+		if strings.Contains(text, fmt.Sprintf("qdrant_sidecar_endpoint{endpoint=%q,standing=%q} 1\n", address, standing)) {
+			return standing
+		}
+	}
+	return "gone"
+}
+
+// await waits until a node stands as wanted, and returns how long that took.
+func (s watched) await(limit time.Duration, address string, wanted ...string) time.Duration {
+	s.t.Helper()
+	return within(s.t, limit, address+" is "+strings.Join(wanted, " or "), func() error {
+		now := s.standing(address)
+		for _, w := range wanted {
+			if now == w {
+				return nil
+			}
+		}
+		return fmt.Errorf("it is %s", now)
+	})
+}
+
+// channel is a caller's connection to "host:port" or unix:///path.
+func channel(t testing.TB, address string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// sample returns the sum of the samples that begin so in a page of metrics served on a
+// socket of the file system.
+func sample(t testing.TB, socket string, wanted func(line string) bool) (sum float64) {
+	t.Helper()
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	answer, err := client.Get("http://node/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	page, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		if !wanted(line) {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += value
+	}
+	return sum
+}
+
+// socketDir is a directory whose path is short enough for sockets.
+func socketDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "qsw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Clean(dir)
+}

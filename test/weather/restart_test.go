@@ -1,0 +1,92 @@
+package weather_test
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// TestRollingRestart upgrades a cluster: one node after the other ends in good order and
+// comes back.
+func TestRollingRestart(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2)
+	for _, n := range c.nodes {
+		n.end(syscall.SIGTERM)
+		c.runFor(calm)
+		n.start()
+		c.sidecar.await(returned, n.address(), "good")
+		c.runFor(calm)
+	}
+	c.end()
+	c.none("a rolling restart", c.began)
+	once(t, c.nodes...)
+}
+
+// TestKill kills a node, with as few connections as there may be, so that one too many
+// would be seen.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	n := c.nodes[1]
+	killed := time.Now()
+	n.end(syscall.SIGKILL)
+	c.sidecar.await(time.Second, n.address(), "down")
+	c.runFor(calm)
+	n.start()
+	c.used(n, returned)
+	c.end()
+	c.none("a kill", c.began, read, hasty, write)
+	c.onlyLost("a kill", killed)
+	once(t, c.nodes...)
+}
+
+// TestClusterDown has no node at all for a while.
+func TestClusterDown(t *testing.T) {
+	t.Parallel()
+	const outage = 20 * time.Second
+	// tries is how long the few calls wait that the budget has repeated: 0.5, 1 and 2 s.
+	const tries = 3500 * time.Millisecond
+	c := newCluster(t, 2)
+	c.none("before", c.began)
+	for _, n := range c.nodes {
+		n.end(syscall.SIGKILL)
+	}
+	down := time.Now()
+	for _, n := range c.nodes {
+		c.sidecar.await(time.Second, n.address(), "down")
+	}
+	c.runFor(outage)
+	c.nodes[0].start()
+	c.runFor(2 * time.Second)
+	well := time.Now()
+	c.runFor(2 * calm)
+	for _, n := range c.nodes[1:] {
+		n.start()
+		c.used(n, returned)
+	}
+	c.end()
+	c.none("2 s after the first node's return", well)
+	var times []time.Duration
+	for _, o := range failures(c.since(down)) {
+		times = append(times, o.took)
+		message := status.Convert(o.err).Message()
+		if status.Code(o.err) != codes.Unavailable || !strings.HasPrefix(message, "qdrant-sidecar: ") || !strings.Contains(message, "10.77.") {
+			t.Errorf("without a node a %v failed with %v", o.kind, o.err)
+		}
+	}
+	slices.Sort(times)
+	if len(times) < rate {
+		t.Fatalf("only %d calls have failed: this tests nothing", len(times))
+	}
+	most, all := times[len(times)*8/10], times[len(times)-1]
+	t.Logf("of %d calls without a node most failed within %v, and all within %v", len(times), most, all)
+	if most > 100*time.Millisecond || all > tries+clockwork {
+		t.Errorf("without a node it takes up to %v, and mostly up to %v, to fail", all, most)
+	}
+}
