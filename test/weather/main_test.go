@@ -10,6 +10,7 @@ package weather_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -29,6 +30,11 @@ import (
 
 func TestMain(m *testing.M) {
 	sweep()
+	flag.Parse()
+	// They wait, and hardly compute: as many at once as there are cores would take long.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	sidecar.Main(m)
 }
 

@@ -162,3 +162,14 @@ func listen(t testing.TB, namespace, address string) net.Listener {
 	}
 	return lis
 }
+
+// freePort returns a port that nobody listens on at the address.
+func freePort(t testing.TB, ip netip.Addr) int {
+	t.Helper()
+	lis, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	return int(netip.MustParseAddrPort(lis.Addr().String()).Port())
+}

@@ -39,7 +39,7 @@ func TestKill(t *testing.T) {
 	c.sidecar.await(time.Second, n.address(), "down")
 	c.runFor(calm)
 	n.start()
-	c.used(n, returned)
+	c.used(n.address(), returned)
 	c.end()
 	c.none("a kill", c.began, read, hasty, write)
 	c.onlyLost("a kill", killed)
@@ -68,7 +68,7 @@ func TestClusterDown(t *testing.T) {
 	c.runFor(2 * calm)
 	for _, n := range c.nodes[1:] {
 		n.start()
-		c.used(n, returned)
+		c.used(n.address(), returned)
 	}
 	c.end()
 	c.none("2 s after the first node's return", well)

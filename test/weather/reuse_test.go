@@ -37,7 +37,7 @@ func TestAddressReuse(t *testing.T) {
 		c.none("its address serves "+other.name, c.began)
 	}
 	n.start()
-	c.used(n, returned)
+	c.used(n.address(), returned)
 	c.end()
 	c.none("addresses used again by others", c.began)
 }

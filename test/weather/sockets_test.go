@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -34,52 +35,62 @@ func established(port int) (count int, err error) {
 	return count, nil
 }
 
-// watchSockets looks from the nodes' side at how many connections there are, until the
-// test ends, and fails it if there are ever more than most to one of them. It returns
-// what tells the most there have been at one node.
-func watchSockets(t *testing.T, most int, nodes ...*node) (peak func() int) {
-	ctx, stop := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	var mu sync.Mutex
-	highest := 0
+// watchSockets holds, until the test ends, that no node has more connections than most,
+// as seen from its own side.
+func watchSockets(t *testing.T, most int, nodes ...*node) {
 	for _, n := range nodes {
-		watching.Go(func() {
-			err := inNamespace(n.namespace, func() error {
-				tick := time.NewTicker(glance)
-				defer tick.Stop()
-				for {
-					found, err := established(n.port)
-					if err != nil {
-						return err
-					}
-					mu.Lock()
-					highest = max(highest, found)
-					mu.Unlock()
-					if found > most {
-						return fmt.Errorf("it has %d connections, want %d at most", found, most)
-					}
-					select {
-					case <-tick.C:
-					case <-ctx.Done():
-						return nil
-					}
-				}
+		watch(t, n.address(), most, func(look func(count func() (int, error)) error) error {
+			return inNamespace(n.namespace, func() error {
+				return look(func() (int, error) { return established(n.port) })
 			})
-			if err != nil {
-				t.Errorf("%s: %v", n.address(), err)
-			}
 		})
 	}
-	peak = func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return highest
-	}
+}
+
+// watchConnections is watchSockets for who counts himself. It returns what tells the
+// most there have been.
+func watchConnections(t *testing.T, address string, most int, count func() int) (peak *atomic.Int64) {
+	return watch(t, address, most, func(look func(count func() (int, error)) error) error {
+		return look(func() (int, error) { return count(), nil })
+	})
+}
+
+// watch looks at a number of connections again and again, in the place where run does
+// what it is given.
+func watch(t *testing.T, address string, most int, run func(look func(count func() (int, error)) error) error) (peak *atomic.Int64) {
+	ctx, stop := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	peak = new(atomic.Int64)
+	watching.Go(func() {
+		err := run(func(count func() (int, error)) error {
+			tick := time.NewTicker(glance)
+			defer tick.Stop()
+			for above := 0; above < 2; { // one that has just ended may be counted once
+				found, err := count()
+				if err != nil {
+					return err
+				}
+				peak.Store(max(peak.Load(), int64(found)))
+				if above++; found <= most {
+					above = 0
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			return fmt.Errorf("it had %d connections, want %d at most", peak.Load(), most)
+		})
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	})
 	t.Cleanup(func() {
 		stop()
 		watching.Wait()
-		if peak() == 0 {
-			t.Error("no connection was ever seen: this tests nothing")
+		if peak.Load() == 0 {
+			t.Errorf("%s: no connection was ever seen: this tests nothing", address)
 		}
 	})
 	return peak

@@ -1,0 +1,198 @@
+package weather_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/qdrant/go-client/qdrant"
+
+	"qdrant-sidecar/test/sidecar"
+)
+
+// relayed is a cluster behind relays: of own processes, or of those that QDRANT_E2E_URL
+// lists. It takes no rights.
+type relayed struct {
+	*cluster
+	relays []*relay
+	// peaks are the most connections that there have been.
+	peaks []*atomic.Int64
+}
+
+// newRelayed starts what is needed, a sidecar before the relays, and the load.
+func newRelayed(t *testing.T) *relayed {
+	t.Helper()
+	const size = 5
+	c := &relayed{cluster: &cluster{t: t}}
+	targets := realNodes(t)
+	if targets == nil {
+		for range 3 {
+			n := localNode(t)
+			c.nodes, targets = append(c.nodes, n), append(targets, n.address())
+		}
+	}
+	var addresses []string
+	for i, target := range targets {
+		r := newRelay(t, fmt.Sprintf("127.7.%d.1", i+1), target)
+		c.peaks = append(c.peaks, watchConnections(t, r.address, size, r.connections))
+		c.relays, addresses = append(c.relays, r), append(addresses, r.address)
+	}
+	s := sidecar.Start(t, sidecar.Options{
+		Upstream: "http://" + strings.Join(addresses, ","),
+		Args:     []string{fmt.Sprintf("--pool-size=%d", size)},
+	})
+	c.sidecar = watched{s, t}
+	for _, address := range addresses {
+		c.sidecar.await(patience, address, "good")
+	}
+	c.began = time.Now()
+	c.load = newLoad(t, s.GRPC, callers)
+	c.runFor(calm)
+	return c
+}
+
+// localNode starts a node on a free port of an address where no outgoing connection
+// takes the port.
+func localNode(t *testing.T) *node {
+	t.Helper()
+	n := &node{t: t, addresses: []netip.Addr{netip.MustParseAddr("127.8.0.1")}, dir: socketDir(t)}
+	n.port = freePort(t, n.addresses[0])
+	n.start()
+	t.Cleanup(func() { n.end(syscall.SIGKILL) })
+	return n
+}
+
+// realNodes are those that QDRANT_E2E_URL lists, with the collection made; nil for none.
+func realNodes(t *testing.T) []string {
+	t.Helper()
+	list := os.Getenv("QDRANT_E2E_URL")
+	if !strings.Contains(list, ",") {
+		return nil // one node is no cluster
+	}
+	var nodes []string
+	for url := range strings.SplitSeq(list, ",") {
+		nodes = append(nodes, strings.TrimPrefix(url, "http://"))
+	}
+	collections := qdrant.NewCollectionsClient(channel(t, nodes[0]))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := collections.Create(ctx, &qdrant.CreateCollection{
+		CollectionName: collection, ReplicationFactor: new(uint32(len(nodes))),
+		VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: 2, Distance: qdrant.Distance_Dot}),
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", nodes[0], err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if _, err := collections.Delete(ctx, &qdrant.DeleteCollection{CollectionName: collection}); err != nil {
+			t.Error(err)
+		}
+	})
+	return nodes
+}
+
+// finish ends the load and looks at unsafe writes, where that is possible: nodes of a
+// real cluster share what they know.
+func (c *relayed) finish() {
+	c.t.Helper()
+	c.end()
+	if len(c.nodes) > 0 {
+		once(c.t, c.nodes...)
+	}
+}
+
+// TestRelayedRefusal has a node refuse, which is how a process ends that is killed, and
+// then all of them.
+func TestRelayedRefusal(t *testing.T) {
+	t.Parallel()
+	c := newRelayed(t)
+	r := c.relays[1]
+	r.refuse()
+	c.sidecar.await(time.Second, r.address, "down")
+	c.runFor(calm)
+	r.accept(r.address)
+	c.used(r.address, returned)
+	c.none("one node refuses", c.began, read, hasty, write)
+
+	for _, r := range c.relays {
+		r.refuse()
+	}
+	c.runFor(3 * calm)
+	c.relays[0].accept(c.relays[0].address)
+	c.runFor(2 * time.Second)
+	well := time.Now()
+	c.runFor(calm)
+	c.finish()
+	c.none("2 s after the first node's return", well)
+}
+
+// TestRelayedReset resets the connections to a node, and then those to all, again and
+// again.
+func TestRelayedReset(t *testing.T) {
+	t.Parallel()
+	c := newRelayed(t)
+	for range 3 {
+		c.relays[0].reset()
+		c.runFor(calm)
+	}
+	for range 3 {
+		for _, r := range c.relays {
+			r.reset()
+		}
+		c.runFor(calm)
+	}
+	c.finish()
+	c.none("connections are reset", c.began, read, hasty, write)
+	c.onlyLost("connections are reset", c.began)
+}
+
+// TestRelayedSilence keeps what is said to a node and by it.
+func TestRelayedSilence(t *testing.T) {
+	t.Parallel()
+	c := newRelayed(t)
+	r := c.relays[2]
+	c.silence(r.address, r.hold, r.pass)
+	c.finish()
+}
+
+// TestRelayedDelay has all answers take 200 ms more, so that a caller with many of them
+// at once needs all connections that there may be, and no more.
+func TestRelayedDelay(t *testing.T) {
+	t.Parallel()
+	const delay, burst = 200 * time.Millisecond, 1000
+	c := newRelayed(t)
+	for _, r := range c.relays {
+		r.slow(delay)
+	}
+	slow := time.Now()
+	conn := channel(t, c.sidecar.GRPC)
+	// They are opened one after the other, as long as more are needed.
+	for range 8 {
+		var calls sync.WaitGroup
+		for range burst {
+			calls.Go(func() { c.one(conn, int(c.number.Add(1))) })
+		}
+		calls.Wait()
+	}
+	c.finish()
+	c.none("answers take their time", c.began)
+	if fastest := quickest(c.since(slow.Add(clockwork), read)); fastest.took < delay {
+		t.Errorf("a read took %v: the relay does not work", fastest.took)
+	}
+	most := int64(0)
+	for _, peak := range c.peaks {
+		most = max(most, peak.Load())
+	}
+	if most != 5 {
+		t.Errorf("there were %d connections to a node for %d calls at once, want 5", most, burst)
+	}
+}
