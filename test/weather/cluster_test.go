@@ -25,29 +25,41 @@ const (
 type cluster struct {
 	*world
 	*load
-	t       *testing.T
+	t       *referee
 	nodes   []*node
 	sidecar watched
 	// began is when the load did.
 	began time.Time
 }
 
+// build is how the sidecar is built.
+type build bool
+
+const (
+	shipped build = true  // for promises about seconds
+	checked build = false // with the race detector
+)
+
 // newCluster starts three nodes, a sidecar with pools of that size and otherwise the
 // defaults, and the load.
-func newCluster(t *testing.T, size int) *cluster {
+func newCluster(t *testing.T, size int, b build) *cluster {
 	t.Helper()
-	c := &cluster{t: t, world: newWorld(t, 3)}
+	c := &cluster{t: newReferee(t)}
+	c.world = newWorld(c.t, 3)
 	for i := range 3 {
 		c.nodes = append(c.nodes, c.node(i+1))
 	}
-	s := sidecar.Start(t, sidecar.Options{Upstream: urls(c.nodes), Namespace: c.home, Args: []string{fmt.Sprintf("--pool-size=%d", size)}})
-	c.sidecar = watched{s, t}
+	s := sidecar.Start(c.t, sidecar.Options{
+		Upstream: urls(c.nodes), Namespace: c.home, Plain: bool(b),
+		Args: []string{fmt.Sprintf("--pool-size=%d", size)},
+	})
+	c.sidecar = watched{s, c.t}
 	for _, n := range c.nodes {
 		c.sidecar.await(patience, n.address(), "good")
 	}
-	watchSockets(t, size, c.nodes...)
+	watchSockets(c.t, size, c.nodes...)
 	c.began = time.Now()
-	c.load = newLoad(t, s.GRPC, callers)
+	c.load = newLoad(c.t, s.GRPC, callers)
 	c.runFor(calm)
 	return c
 }
@@ -80,9 +92,17 @@ func (c *cluster) onlyLost(what string, since time.Time) {
 	}
 }
 
+// settle is the end of a test of own processes.
+func (c *cluster) settle() {
+	c.t.Helper()
+	c.end()
+	once(c.t, c.nodes...)
+	c.t.settle()
+}
+
 // once fails the test if an unsafe write was made by two of the nodes: then it was
 // repeated although it had been done.
-func once(t *testing.T, nodes ...*node) {
+func once(t testing.TB, nodes ...*node) {
 	t.Helper()
 	at := make(map[string]*node)
 	for _, n := range nodes {

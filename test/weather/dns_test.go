@@ -91,7 +91,7 @@ func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 }
 
 // says has the server say something else, and returns when it has been asked for that.
-func (d *dnsServer) says(t *testing.T, limit time.Duration, what string, a answer) {
+func (d *dnsServer) says(t testing.TB, limit time.Duration, what string, a answer) {
 	t.Helper()
 	d.mu.Lock()
 	d.answer = a

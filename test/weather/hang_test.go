@@ -16,6 +16,7 @@ const (
 
 // TestHang has a node fall silent while its sockets stay open, which only time tells.
 func TestHang(t *testing.T) {
+	t.Parallel()
 	for name, silence := range map[string]struct{ begin, end func(*cluster, *node) }{
 		"black hole": {
 			func(c *cluster, n *node) {
@@ -43,11 +44,10 @@ func TestHang(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCluster(t, 5)
+			c := newCluster(t, 5, shipped)
 			n := c.nodes[2]
 			c.silence(n.address(), func() { silence.begin(c, n) }, func() { silence.end(c, n) })
-			c.end()
-			once(t, c.nodes...)
+			c.settle()
 		})
 	}
 }

@@ -41,6 +41,9 @@ const (
 	readTime = 15 * time.Second
 	// writeTime is that of writes.
 	writeTime = 30 * time.Second
+	// mostAtOnce is how many calls may be under way; it is twice what a node that hangs
+	// brings about. Beyond it there are no more calls, lest a busy machine drowns.
+	mostAtOnce = 1500
 )
 
 // outcome is how a call went.
@@ -54,17 +57,18 @@ type outcome struct {
 // load are callers who never stop, each with a connection of its own. They make their
 // calls when it is time for them, whether the last ones have ended or not.
 type load struct {
-	t       *testing.T
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	number  atomic.Int64
+	t        testing.TB
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+	number   atomic.Int64
+	underWay atomic.Int64
 
 	mu       sync.Mutex
 	outcomes []outcome
 }
 
 // newLoad begins to make calls.
-func newLoad(t *testing.T, address string, callers int) *load {
+func newLoad(t testing.TB, address string, callers int) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	l := &load{t: t, stop: stop}
@@ -88,8 +92,10 @@ func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i, callers int) 
 		case <-ctx.Done():
 			return
 		}
-		number := int(l.number.Add(1))
-		l.running.Go(func() { l.one(conn, number) })
+		if l.underWay.Load() < mostAtOnce {
+			number := int(l.number.Add(1))
+			l.running.Go(func() { l.one(conn, number) })
+		}
 		next = next.Add(interval)
 		timer.Reset(time.Until(next))
 	}
@@ -97,6 +103,8 @@ func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i, callers int) 
 
 // one makes a call.
 func (l *load) one(conn *grpc.ClientConn, number int) {
+	l.underWay.Add(1)
+	defer l.underWay.Add(-1)
 	kind, patience := mix[number%len(mix)], readTime
 	switch kind {
 	case hasty:

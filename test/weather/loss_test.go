@@ -8,7 +8,7 @@ import (
 // TestLoss loses a fifth of all packets, each way.
 func TestLoss(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 5)
+	c := newCluster(t, 5, checked)
 	const fifth = "numgen random mod 100 < 20"
 	c.lose(c.home, fifth)
 	for _, n := range c.nodes {
@@ -31,5 +31,5 @@ func TestLoss(t *testing.T) {
 	c.none("after it has cleared up", healed.Add(clockwork))
 	worst := slowest(c.since(began, read, hasty))
 	t.Logf("the slowest read took %v: %v", worst.took, worst.err)
-	once(t, c.nodes...)
+	c.settle()
 }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	sweep()
 	flag.Parse()
 	// They wait, and hardly compute: as many at once as there are cores would take long.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "3"); err != nil {
 		panic(err)
 	}
 	sidecar.Main(m)
@@ -42,8 +42,9 @@ const (
 	// patience bounds every wait for something that must happen, where no promise is
 	// sharper.
 	patience = 30 * time.Second
-	// glance is the time between looks at what may have changed.
-	glance = 20 * time.Millisecond
+	// glance is the time between looks at what costs little, and look at what a process
+	// has to be asked for.
+	glance, look = 20 * time.Millisecond, 50 * time.Millisecond
 	// clockwork is what a promise about seconds may be late by on a machine that is
 	// busy with other tests.
 	clockwork = time.Second
@@ -53,7 +54,7 @@ const (
 // It fails the test when that is longer than limit.
 func within(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
-	tick := time.NewTicker(glance)
+	tick := time.NewTicker(look)
 	defer tick.Stop()
 	start := time.Now()
 	for {
@@ -77,7 +78,7 @@ func within(t testing.TB, limit time.Duration, what string, check func() error) 
 // watched is a sidecar whose view of its nodes is asked for.
 type watched struct {
 	*sidecar.Sidecar
-	t *testing.T
+	t testing.TB
 }
 
 // standing returns how the sidecar says that the node at the address stands.

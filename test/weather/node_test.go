@@ -25,7 +25,7 @@ const collection = "weather"
 
 // node is a process of its own that serves the embedded Qdrant.
 type node struct {
-	t         *testing.T
+	t         testing.TB
 	namespace string
 	addresses []netip.Addr
 	port      int

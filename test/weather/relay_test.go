@@ -10,7 +10,7 @@ import (
 // relay stands before a node, on an address of its own, and is the weather between the
 // two. Bytes that it does not pass on are kept until it does, as TCP's are.
 type relay struct {
-	t       *testing.T
+	t       testing.TB
 	target  string
 	address string
 	running sync.WaitGroup
@@ -26,7 +26,7 @@ type relay struct {
 }
 
 // newRelay begins to relay from a free port of an address to the target.
-func newRelay(t *testing.T, ip, target string) *relay {
+func newRelay(t testing.TB, ip, target string) *relay {
 	t.Helper()
 	r := &relay{t: t, target: target, conns: make(map[net.Conn]bool), passing: make(chan struct{})}
 	r.pass()

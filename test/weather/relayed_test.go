@@ -27,40 +27,40 @@ type relayed struct {
 }
 
 // newRelayed starts what is needed, a sidecar before the relays, and the load.
-func newRelayed(t *testing.T) *relayed {
+func newRelayed(t *testing.T, size int, b build) *relayed {
 	t.Helper()
-	const size = 5
-	c := &relayed{cluster: &cluster{t: t}}
-	targets := realNodes(t)
+	c := &relayed{cluster: &cluster{t: newReferee(t)}}
+	targets := realNodes(c.t)
 	if targets == nil {
 		for range 3 {
-			n := localNode(t)
+			n := localNode(c.t)
 			c.nodes, targets = append(c.nodes, n), append(targets, n.address())
 		}
 	}
 	var addresses []string
 	for i, target := range targets {
-		r := newRelay(t, fmt.Sprintf("127.7.%d.1", i+1), target)
-		c.peaks = append(c.peaks, watchConnections(t, r.address, size, r.connections))
+		r := newRelay(c.t, fmt.Sprintf("127.7.%d.1", i+1), target)
+		c.peaks = append(c.peaks, watchConnections(c.t, r.address, size, r.connections))
 		c.relays, addresses = append(c.relays, r), append(addresses, r.address)
 	}
-	s := sidecar.Start(t, sidecar.Options{
+	s := sidecar.Start(c.t, sidecar.Options{
 		Upstream: "http://" + strings.Join(addresses, ","),
+		Plain:    bool(b),
 		Args:     []string{fmt.Sprintf("--pool-size=%d", size)},
 	})
-	c.sidecar = watched{s, t}
+	c.sidecar = watched{s, c.t}
 	for _, address := range addresses {
 		c.sidecar.await(patience, address, "good")
 	}
 	c.began = time.Now()
-	c.load = newLoad(t, s.GRPC, callers)
+	c.load = newLoad(c.t, s.GRPC, callers)
 	c.runFor(calm)
 	return c
 }
 
 // localNode starts a node on a free port of an address where no outgoing connection
 // takes the port.
-func localNode(t *testing.T) *node {
+func localNode(t testing.TB) *node {
 	t.Helper()
 	n := &node{t: t, addresses: []netip.Addr{netip.MustParseAddr("127.8.0.1")}, dir: socketDir(t)}
 	n.port = freePort(t, n.addresses[0])
@@ -70,7 +70,7 @@ func localNode(t *testing.T) *node {
 }
 
 // realNodes are those that QDRANT_E2E_URL lists, with the collection made; nil for none.
-func realNodes(t *testing.T) []string {
+func realNodes(t testing.TB) []string {
 	t.Helper()
 	list := os.Getenv("QDRANT_E2E_URL")
 	if !strings.Contains(list, ",") {
@@ -100,21 +100,21 @@ func realNodes(t *testing.T) []string {
 	return nodes
 }
 
-// finish ends the load and looks at unsafe writes, where that is possible: nodes of a
-// real cluster share what they know.
-func (c *relayed) finish() {
+// settle is the end of a test. Nodes of a real cluster share what they know, so that
+// they do not tell who carried out an unsafe write.
+func (c *relayed) settle() {
 	c.t.Helper()
-	c.end()
-	if len(c.nodes) > 0 {
+	if c.end(); len(c.nodes) > 0 {
 		once(c.t, c.nodes...)
 	}
+	c.t.settle()
 }
 
 // TestRelayedRefusal has a node refuse, which is how a process ends that is killed, and
 // then all of them.
 func TestRelayedRefusal(t *testing.T) {
 	t.Parallel()
-	c := newRelayed(t)
+	c := newRelayed(t, 5, shipped)
 	r := c.relays[1]
 	r.refuse()
 	c.sidecar.await(time.Second, r.address, "down")
@@ -131,15 +131,16 @@ func TestRelayedRefusal(t *testing.T) {
 	c.runFor(2 * time.Second)
 	well := time.Now()
 	c.runFor(calm)
-	c.finish()
+	c.end()
 	c.none("2 s after the first node's return", well)
+	c.settle()
 }
 
 // TestRelayedReset resets the connections to a node, and then those to all, again and
 // again.
 func TestRelayedReset(t *testing.T) {
 	t.Parallel()
-	c := newRelayed(t)
+	c := newRelayed(t, 5, checked)
 	for range 3 {
 		c.relays[0].reset()
 		c.runFor(calm)
@@ -150,32 +151,32 @@ func TestRelayedReset(t *testing.T) {
 		}
 		c.runFor(calm)
 	}
-	c.finish()
+	c.end()
 	c.none("connections are reset", c.began, read, hasty, write)
 	c.onlyLost("connections are reset", c.began)
+	c.settle()
 }
 
 // TestRelayedSilence keeps what is said to a node and by it.
 func TestRelayedSilence(t *testing.T) {
 	t.Parallel()
-	c := newRelayed(t)
+	c := newRelayed(t, 5, shipped)
 	r := c.relays[2]
 	c.silence(r.address, r.hold, r.pass)
-	c.finish()
+	c.settle()
 }
 
 // TestRelayedDelay has all answers take 200 ms more, so that a caller with many of them
 // at once needs all connections that there may be, and no more.
 func TestRelayedDelay(t *testing.T) {
 	t.Parallel()
-	const delay, burst = 200 * time.Millisecond, 1000
-	c := newRelayed(t)
+	const delay, size, burst = 200 * time.Millisecond, 2, 250
+	c := newRelayed(t, size, shipped)
 	for _, r := range c.relays {
 		r.slow(delay)
 	}
 	slow := time.Now()
-	conn := channel(t, c.sidecar.GRPC)
-	// They are opened one after the other, as long as more are needed.
+	conn := channel(c.t, c.sidecar.GRPC)
 	for range 8 {
 		var calls sync.WaitGroup
 		for range burst {
@@ -183,16 +184,17 @@ func TestRelayedDelay(t *testing.T) {
 		}
 		calls.Wait()
 	}
-	c.finish()
+	c.end()
 	c.none("answers take their time", c.began)
 	if fastest := quickest(c.since(slow.Add(clockwork), read)); fastest.took < delay {
-		t.Errorf("a read took %v: the relay does not work", fastest.took)
+		c.t.Errorf("a read took %v: the relay does not work", fastest.took)
 	}
 	most := int64(0)
 	for _, peak := range c.peaks {
 		most = max(most, peak.Load())
 	}
-	if most != 5 {
-		t.Errorf("there were %d connections to a node for %d calls at once, want 5", most, burst)
+	if most != size {
+		c.t.Errorf("there were %d connections to a node for %d calls at once, want %d", most, burst, size)
 	}
+	c.settle()
 }

@@ -15,7 +15,7 @@ import (
 // comes back.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 2)
+	c := newCluster(t, 2, checked)
 	for _, n := range c.nodes {
 		n.end(syscall.SIGTERM)
 		c.runFor(calm)
@@ -25,14 +25,14 @@ func TestRollingRestart(t *testing.T) {
 	}
 	c.end()
 	c.none("a rolling restart", c.began)
-	once(t, c.nodes...)
+	c.settle()
 }
 
 // TestKill kills a node, with as few connections as there may be, so that one too many
 // would be seen.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1)
+	c := newCluster(t, 1, shipped)
 	n := c.nodes[1]
 	killed := time.Now()
 	n.end(syscall.SIGKILL)
@@ -43,7 +43,7 @@ func TestKill(t *testing.T) {
 	c.end()
 	c.none("a kill", c.began, read, hasty, write)
 	c.onlyLost("a kill", killed)
-	once(t, c.nodes...)
+	c.settle()
 }
 
 // TestClusterDown has no node at all for a while.
@@ -52,7 +52,7 @@ func TestClusterDown(t *testing.T) {
 	const outage = 20 * time.Second
 	// tries is how long the few calls wait that the budget has repeated: 0.5, 1 and 2 s.
 	const tries = 3500 * time.Millisecond
-	c := newCluster(t, 2)
+	c := newCluster(t, 2, shipped)
 	c.none("before", c.began)
 	for _, n := range c.nodes {
 		n.end(syscall.SIGKILL)
@@ -77,16 +77,17 @@ func TestClusterDown(t *testing.T) {
 		times = append(times, o.took)
 		message := status.Convert(o.err).Message()
 		if status.Code(o.err) != codes.Unavailable || !strings.HasPrefix(message, "qdrant-sidecar: ") || !strings.Contains(message, "10.77.") {
-			t.Errorf("without a node a %v failed with %v", o.kind, o.err)
+			c.t.Errorf("without a node a %v failed with %v", o.kind, o.err)
 		}
 	}
 	slices.Sort(times)
 	if len(times) < rate {
-		t.Fatalf("only %d calls have failed: this tests nothing", len(times))
+		c.t.Fatalf("only %d calls have failed: this tests nothing", len(times))
 	}
 	most, all := times[len(times)*8/10], times[len(times)-1]
 	t.Logf("of %d calls without a node most failed within %v, and all within %v", len(times), most, all)
 	if most > 100*time.Millisecond || all > tries+clockwork {
-		t.Errorf("without a node it takes up to %v, and mostly up to %v, to fail", all, most)
+		c.t.Errorf("without a node it takes up to %v, and mostly up to %v, to fail", all, most)
 	}
+	c.settle()
 }

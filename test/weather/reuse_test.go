@@ -18,19 +18,19 @@ import (
 // the addresses of pods. Nobody must notice.
 func TestAddressReuse(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 5)
+	c := newCluster(t, 5, checked)
 	n := c.nodes[0]
 	n.end(syscall.SIGTERM)
 	for _, other := range []struct {
 		name  string
-		serve func(t *testing.T, lis net.Listener) (stop func())
+		serve func(t testing.TB, lis net.Listener) (stop func())
 		want  string
 	}{
 		{"HTTP/1", serveHTTP, "down"},
 		{"gRPC", serveGRPC, "sick"},
 		{"nothing that is known", serveSilence, "down"},
 	} {
-		stop := other.serve(t, listen(t, n.namespace, n.address()))
+		stop := other.serve(c.t, listen(c.t, n.namespace, n.address()))
 		c.sidecar.await(returned, n.address(), other.want)
 		c.runFor(3 * calm)
 		stop()
@@ -40,9 +40,10 @@ func TestAddressReuse(t *testing.T) {
 	c.used(n.address(), returned)
 	c.end()
 	c.none("addresses used again by others", c.began)
+	c.settle()
 }
 
-func serveHTTP(t *testing.T, lis net.Listener) (stop func()) {
+func serveHTTP(t testing.TB, lis net.Listener) (stop func()) {
 	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -57,7 +58,7 @@ func serveHTTP(t *testing.T, lis net.Listener) (stop func()) {
 }
 
 // serveGRPC knows no method at all.
-func serveGRPC(t *testing.T, lis net.Listener) (stop func()) {
+func serveGRPC(t testing.TB, lis net.Listener) (stop func()) {
 	server := grpc.NewServer()
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -72,7 +73,7 @@ func serveGRPC(t *testing.T, lis net.Listener) (stop func()) {
 }
 
 // serveSilence takes what comes, and says nothing.
-func serveSilence(_ *testing.T, lis net.Listener) (stop func()) {
+func serveSilence(_ testing.TB, lis net.Listener) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {

@@ -20,25 +20,26 @@ var errNotAsked = errors.New("it was not asked")
 
 // newService starts nodes, a DNS server that says where some of them are, and a sidecar
 // that asks it.
-func newService(t *testing.T, nodes, first int) (*cluster, *dnsServer) {
+func newService(t *testing.T, nodes, first int, b build) (*cluster, *dnsServer) {
 	t.Helper()
-	c := &cluster{t: t, world: newWorld(t, nodes)}
+	c := &cluster{t: newReferee(t)}
+	c.world = newWorld(c.t, nodes)
 	for i := range nodes {
 		c.nodes = append(c.nodes, c.node(i+1))
 	}
 	d := c.newDNS(answer{addresses: c.addresses(first)})
-	s := sidecar.Start(t, sidecar.Options{
-		Upstream: "dns:///" + service, Namespace: c.home,
+	s := sidecar.Start(c.t, sidecar.Options{
+		Upstream: "dns:///" + service, Namespace: c.home, Plain: bool(b),
 		Env: []string{"GODEBUG=netdns=go"}, // as in the image, which has no C library
 	})
-	c.sidecar = watched{s, t}
+	c.sidecar = watched{s, c.t}
 	for _, n := range c.nodes[:first] {
 		c.sidecar.await(patience, n.address(), "good")
 	}
-	watchSockets(t, 5, c.nodes...)
+	watchSockets(c.t, 5, c.nodes...)
 	c.began = time.Now()
 	// As many as can be shared out evenly among 2, 3 and 5.
-	c.load = newLoad(t, s.GRPC, 30)
+	c.load = newLoad(c.t, s.GRPC, 30)
 	c.runFor(calm)
 	return c, d
 }
@@ -83,28 +84,28 @@ func (c *cluster) even(count int, limit time.Duration) {
 // other family.
 func TestScale(t *testing.T) {
 	t.Parallel()
-	c, d := newService(t, 5, 3)
+	c, d := newService(t, 5, 3, shipped)
 	fifth := c.nodes[4]
 	fifth.addresses[0], fifth.addresses[1] = fifth.addresses[1], fifth.addresses[0]
 
 	const warm = 10 * time.Second
 	c.even(3, warm+patience)
-	d.says(t, resolved, "3 and 2 more", answer{addresses: c.addresses(5)})
+	d.says(c.t, resolved, "3 and 2 more", answer{addresses: c.addresses(5)})
 	c.even(5, warm+patience)
-	d.says(t, resolved, "2 of the 5", answer{addresses: c.addresses(2)})
+	d.says(c.t, resolved, "2 of the 5", answer{addresses: c.addresses(2)})
 	c.even(2, patience)
 	c.end()
 	c.none("growing and shrinking", c.began)
-	once(t, c.nodes...)
+	c.settle()
 }
 
 // TestLies has DNS say what is not so, and nothing.
 func TestLies(t *testing.T) {
 	t.Parallel()
-	c, d := newService(t, 3, 3)
+	c, d := newService(t, 3, 3, checked)
 	nobody := []netip.Addr{netip.MustParseAddr("10.77.1.1"), netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("127.0.0.2")}
 	// From here on it is asked every second, for there is somebody who is not there.
-	d.says(t, resolved, "somebody who is not there", answer{addresses: append(c.addresses(3), nobody[0])})
+	d.says(c.t, resolved, "somebody who is not there", answer{addresses: append(c.addresses(3), nobody[0])})
 	for _, lie := range []struct {
 		what string
 		answer
@@ -116,14 +117,15 @@ func TestLies(t *testing.T) {
 		{"only who is not there", answer{addresses: nobody}},
 		{"one who is there", answer{addresses: append(c.addresses(1), nobody...)}},
 	} {
-		d.says(t, resolved, lie.what, lie.answer)
+		d.says(c.t, resolved, lie.what, lie.answer)
 		c.runFor(2 * calm)
 		c.none("DNS said "+lie.what, c.began)
 	}
-	d.says(t, resolved, "the truth", answer{addresses: c.addresses(3)})
+	d.says(c.t, resolved, "the truth", answer{addresses: c.addresses(3)})
 	for _, n := range c.nodes {
 		c.sidecar.await(patience, n.address(), "good")
 	}
 	c.end()
 	c.none("lies", c.began)
+	c.settle()
 }

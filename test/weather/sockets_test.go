@@ -37,11 +37,11 @@ func established(port int) (count int, err error) {
 
 // watchSockets holds, until the test ends, that no node has more connections than most,
 // as seen from its own side.
-func watchSockets(t *testing.T, most int, nodes ...*node) {
+func watchSockets(t testing.TB, most int, nodes ...*node) {
 	for _, n := range nodes {
-		watch(t, n.address(), most, func(look func(count func() (int, error)) error) error {
+		watch(t, n.address(), most, func(see func(count func() (int, error)) error) error {
 			return inNamespace(n.namespace, func() error {
-				return look(func() (int, error) { return established(n.port) })
+				return see(func() (int, error) { return established(n.port) })
 			})
 		})
 	}
@@ -49,15 +49,15 @@ func watchSockets(t *testing.T, most int, nodes ...*node) {
 
 // watchConnections is watchSockets for who counts himself. It returns what tells the
 // most there have been.
-func watchConnections(t *testing.T, address string, most int, count func() int) (peak *atomic.Int64) {
-	return watch(t, address, most, func(look func(count func() (int, error)) error) error {
-		return look(func() (int, error) { return count(), nil })
+func watchConnections(t testing.TB, address string, most int, count func() int) (peak *atomic.Int64) {
+	return watch(t, address, most, func(see func(count func() (int, error)) error) error {
+		return see(func() (int, error) { return count(), nil })
 	})
 }
 
 // watch looks at a number of connections again and again, in the place where run does
 // what it is given.
-func watch(t *testing.T, address string, most int, run func(look func(count func() (int, error)) error) error) (peak *atomic.Int64) {
+func watch(t testing.TB, address string, most int, run func(see func(count func() (int, error)) error) error) (peak *atomic.Int64) {
 	ctx, stop := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	peak = new(atomic.Int64)

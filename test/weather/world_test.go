@@ -25,7 +25,7 @@ var worlds atomic.Int64
 // world is a network of its own: a namespace for the sidecar, and one for each node at
 // the end of a cable. Node i, from 1, has the addresses of [world.address].
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	// home is the sidecar's namespace.
 	home string
@@ -35,7 +35,7 @@ type world struct {
 
 // newWorld makes a network with cables for that many nodes. It skips the test where
 // that cannot be done.
-func newWorld(t *testing.T, nodes int) *world {
+func newWorld(t testing.TB, nodes int) *world {
 	t.Helper()
 	if missing := missing(); missing != "" {
 		t.Skipf("NOT TESTED: what happens to a cluster in real networks. That takes %s.", missing)
