@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -20,7 +21,8 @@ import (
 // cluster is a number of upstreams that are found by their address, and what the
 // weather does to them.
 type cluster struct {
-	t *testing.T
+	t       *testing.T
+	options []grpc.ServerOption
 
 	mu    sync.Mutex
 	nodes map[netip.Addr]*member
@@ -39,13 +41,14 @@ type member struct {
 	refusing, hung, stuck, late, foreign atomic.Bool
 	sick                                 atomic.Pointer[error]
 	calls                                atomic.Int64 // less HealthChecks
+	underWay                             atomic.Int64 // of these
 }
 
 func address(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }
 
-func newCluster(t *testing.T, n int) *cluster {
+func newCluster(t *testing.T, n int, options ...grpc.ServerOption) *cluster {
 	t.Helper()
-	c := &cluster{t: t, nodes: make(map[netip.Addr]*member)}
+	c := &cluster{t: t, options: options, nodes: make(map[netip.Addr]*member)}
 	for i := range n {
 		c.add(i)
 	}
@@ -69,14 +72,19 @@ func (c *cluster) add(i int) *member {
 			return "", nil
 		}
 		m.calls.Add(1)
+		m.underWay.Add(1)
+		defer m.underWay.Add(-1)
 		if err := m.sick.Load(); err != nil {
 			return "", *err
 		}
 		if request == "slow" {
-			<-time.After(30 * time.Second)
+			select {
+			case <-time.After(30 * time.Second):
+			case <-ctx.Done(): // nobody waits any more
+			}
 		}
 		return m.ip.String(), nil
-	})
+	}, c.options...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nodes[m.ip] = m
