@@ -40,7 +40,7 @@ func (a act) String() string { return fmt.Sprintf("%s(%d)", a.kind, a.n) }
 var acts = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) act {
 	return act{
 		rapid.SampledFrom([]string{
-			"lend", "lend", "lend", "lend", "lend", "call", "call", "release", "release", "release", "release twice", "give up",
+			"lend", "lend", "lend", "fill", "call", "call", "release", "release", "release", "release twice", "give up",
 			"kill", "restart", "hang", "heal", "heal", "remove", "return", "wait", "wait a minute", "wait long",
 		}).Draw(t, "kind"),
 		rapid.IntRange(0, 5).Draw(t, "n"),
@@ -84,6 +84,12 @@ func (m *model) do(a act) string {
 	switch a.kind {
 	case "lend":
 		return m.lend(m.node(a.n))
+	case "fill": // and one has to wait
+		for range m.size*modelStreams + 1 {
+			if wrong := m.lend(m.node(a.n)); wrong != "" {
+				return wrong
+			}
+		}
 	case "call":
 		m.call(m.node(a.n))
 	case "release":
