@@ -1,9 +1,10 @@
 package pool
 
 import (
+	"cmp"
 	"context"
-	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,25 +193,37 @@ func (p *Pool) balance() {
 	}
 }
 
-// count finds out which nodes have more clients than their share. A node that is
-// warming up counts for as much as it is warm: the shares of the others shrink while it
-// grows, so that it is used within seconds, and not by all at once in the end.
+// count finds out how many clients of which nodes should move: one goes from the node
+// that has most to the one that would carry least with it, for as long as that is less
+// than what it comes from. A node that is warming up carries more by the measure of
+// [Node.burden], so that its clients come back one after the other; the first of them,
+// and that it is used at all, within seconds. Among warm ones it ends with a difference
+// of one.
 func (p *Pool) count() {
-	nodes := p.Nodes()
-	homes, warmth := int64(0), 0.0
-	for _, n := range nodes {
+	type side struct {
+		node          *Node
+		homes, warmth float64
+		surplus       int64
+	}
+	var good []*side
+	for _, n := range p.Nodes() {
 		if n.Standing() == Good {
-			homes += n.homes.Load()
-			warmth += n.warmth()
+			good = append(good, &side{node: n, homes: float64(n.homes.Load()), warmth: n.warmth()})
+		} else {
+			n.surplus.Store(0)
 		}
 	}
-	for _, n := range nodes {
-		surplus := int64(0)
-		if n.Standing() == Good && warmth > 1 {
-			share := int64(math.Ceil(float64(homes) / warmth))
-			surplus = max(0, n.homes.Load()-share)
+	for len(good) > 0 {
+		from := slices.MaxFunc(good, func(a, b *side) int { return cmp.Compare(a.homes, b.homes) })
+		to := slices.MinFunc(good, func(a, b *side) int { return cmp.Compare((a.homes+1)/a.warmth, (b.homes+1)/b.warmth) })
+		if (to.homes+1)/to.warmth >= from.homes {
+			break
 		}
-		n.surplus.Store(surplus)
+		from.homes, from.surplus = from.homes-1, from.surplus+1
+		to.homes++
+	}
+	for _, s := range good {
+		s.node.surplus.Store(s.surplus)
 	}
 }
 

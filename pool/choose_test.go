@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -79,13 +80,49 @@ func TestKilledNodeIsLeftAtOnce(t *testing.T) {
 			switch {
 			case second < 3 && back > 4:
 				t.Errorf("%d of 30 clients are back after %d s", back, second+1)
-			case second == 6 && back == 0:
-				t.Error("no client is back after 7 s")
+			case second == 4 && back == 0:
+				t.Error("no client is back after 5 s")
 			}
 		}
 		for ip, n := range homes(p) {
-			if n < 8 || n > 12 {
+			if n != 10 {
 				t.Errorf("after its return %d of 30 clients are at home at %s", n, ip)
+			}
+		}
+	})
+}
+
+// TestFewClientsComeBack: that there are few is no reason to leave a node alone.
+func TestFewClientsComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		p := c.pool(c.list(3))
+		m := c.member(2)
+		m.refusing.Store(true)
+		m.server.Stop()
+		time.Sleep(time.Minute)
+		var clients []*client
+		for range 4 {
+			clients = append(clients, newClient(p))
+			clients[len(clients)-1].must(t)
+		}
+		m.start()
+		m.refusing.Store(false)
+		eventually(t, "one of four clients is back", 7*time.Second, func() bool {
+			for _, client := range clients {
+				client.must(t)
+			}
+			return homes(p)[m.ip.String()] == 1
+		})
+		// And then all stay where they are.
+		before := homes(p)
+		for range 30 {
+			time.Sleep(time.Second)
+			for _, client := range clients {
+				client.must(t)
+			}
+			if now := homes(p); !maps.Equal(now, before) {
+				t.Fatalf("clients were at home at %v, and are at %v", before, now)
 			}
 		}
 	})

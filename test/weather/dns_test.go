@@ -51,7 +51,7 @@ func (w *world) newDNS(first answer) *dnsServer {
 		w.t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			server.ShutdownContext(ctx) //nolint:errcheck // what counts is how it has ended
+			server.ShutdownContext(ctx) // what counts is how it has ended
 			if err := <-done; err != nil {
 				w.t.Errorf("the DNS server: %v", err)
 			}
@@ -87,7 +87,7 @@ func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 			}
 		}
 	}
-	w.WriteMsg(reply) //nolint:errcheck // who asked may have gone
+	w.WriteMsg(reply) // who asked may have gone
 }
 
 // says has the server say something else, and returns when it has been asked for that.

@@ -15,8 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +60,9 @@ func within(t testing.TB, limit time.Duration, what string, check func() error) 
 		err := check()
 		took := time.Since(start)
 		switch {
+		case err == nil && took > limit+look:
+			t.Errorf("%s: only after %v, and not within %v", what, took, limit)
+			return took
 		case err == nil:
 			t.Logf("%s: after %v", what, took.Round(time.Millisecond))
 			return took
@@ -101,10 +103,8 @@ func (s watched) await(limit time.Duration, address string, wanted ...string) ti
 	s.t.Helper()
 	return within(s.t, limit, address+" is "+strings.Join(wanted, " or "), func() error {
 		now := s.standing(address)
-		for _, w := range wanted {
-			if now == w {
-				return nil
-			}
+		if slices.Contains(wanted, now) {
+			return nil
 		}
 		return fmt.Errorf("it is %s", now)
 	})
@@ -151,15 +151,4 @@ func sample(t testing.TB, socket string, wanted func(line string) bool) (sum flo
 		sum += value
 	}
 	return sum
-}
-
-// socketDir is a directory whose path is short enough for sockets.
-func socketDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "qsw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Clean(dir)
 }

@@ -39,7 +39,7 @@ type node struct {
 func (w *world) node(i int) *node {
 	w.t.Helper()
 	n := &node{
-		t: w.t, namespace: w.namespace(i), port: 6334, dir: socketDir(w.t),
+		t: w.t, namespace: w.namespace(i), port: 6334, dir: w.t.TempDir(),
 		addresses: []netip.Addr{w.address(i, false), w.address(i, true)},
 	}
 	n.start()

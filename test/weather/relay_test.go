@@ -77,7 +77,7 @@ func (r *relay) reset() {
 	defer r.mu.Unlock()
 	for conn := range r.conns {
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) //nolint:errcheck // it may have been closed
+			tcp.SetLinger(0) // it may have been closed
 		}
 		conn.Close()
 	}

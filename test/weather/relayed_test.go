@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/test/sidecar"
 )
@@ -30,7 +32,8 @@ type relayed struct {
 func newRelayed(t *testing.T, size int, b build) *relayed {
 	t.Helper()
 	c := &relayed{cluster: &cluster{t: newReferee(t)}}
-	targets := realNodes(c.t)
+	targets := realNodes()
+	prepare(c.t, targets)
 	if targets == nil {
 		for range 3 {
 			n := localNode(c.t)
@@ -62,42 +65,54 @@ func newRelayed(t *testing.T, size int, b build) *relayed {
 // takes the port.
 func localNode(t testing.TB) *node {
 	t.Helper()
-	n := &node{t: t, addresses: []netip.Addr{netip.MustParseAddr("127.8.0.1")}, dir: socketDir(t)}
+	n := &node{t: t, addresses: []netip.Addr{netip.MustParseAddr("127.8.0.1")}, dir: t.TempDir()}
 	n.port = freePort(t, n.addresses[0])
 	n.start()
 	t.Cleanup(func() { n.end(syscall.SIGKILL) })
 	return n
 }
 
-// realNodes are those that QDRANT_E2E_URL lists, with the collection made; nil for none.
-func realNodes(t testing.TB) []string {
-	t.Helper()
+// realNodes are those that QDRANT_E2E_URL lists; nil for none.
+func realNodes() (nodes []string) {
 	list := os.Getenv("QDRANT_E2E_URL")
 	if !strings.Contains(list, ",") {
 		return nil // one node is no cluster
 	}
-	var nodes []string
 	for url := range strings.SplitSeq(list, ",") {
 		nodes = append(nodes, strings.TrimPrefix(url, "http://"))
 	}
-	collections := qdrant.NewCollectionsClient(channel(t, nodes[0]))
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	_, err := collections.Create(ctx, &qdrant.CreateCollection{
-		CollectionName: collection, ReplicationFactor: new(uint32(len(nodes))),
-		VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: 2, Distance: qdrant.Distance_Dot}),
-	})
-	if err != nil {
-		t.Fatalf("%s: %v", nodes[0], err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if _, err := collections.Delete(ctx, &qdrant.DeleteCollection{CollectionName: collection}); err != nil {
-			t.Error(err)
-		}
-	})
 	return nodes
+}
+
+// apart has a test run beside others, unless they share real nodes.
+func apart(t *testing.T) {
+	if realNodes() == nil {
+		t.Parallel()
+	}
+}
+
+// prepare makes the collection for a test, on whichever of the nodes knows nothing of it.
+func prepare(t testing.TB, nodes []string) {
+	t.Helper()
+	for _, node := range nodes {
+		collections := qdrant.NewCollectionsClient(channel(t, node))
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := collections.Create(ctx, &qdrant.CreateCollection{
+			CollectionName: collection, ReplicationFactor: new(uint32(len(nodes))),
+			VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: 2, Distance: qdrant.Distance_Dot}),
+		})
+		if err != nil && status.Code(err) != codes.AlreadyExists {
+			t.Fatalf("%s: %v", node, err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if _, err := collections.Delete(ctx, &qdrant.DeleteCollection{CollectionName: collection}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // settle is the end of a test. Nodes of a real cluster share what they know, so that
@@ -113,7 +128,7 @@ func (c *relayed) settle() {
 // TestRelayedRefusal has a node refuse, which is how a process ends that is killed, and
 // then all of them.
 func TestRelayedRefusal(t *testing.T) {
-	t.Parallel()
+	apart(t)
 	c := newRelayed(t, 5, shipped)
 	r := c.relays[1]
 	r.refuse()
@@ -139,7 +154,7 @@ func TestRelayedRefusal(t *testing.T) {
 // TestRelayedReset resets the connections to a node, and then those to all, again and
 // again.
 func TestRelayedReset(t *testing.T) {
-	t.Parallel()
+	apart(t)
 	c := newRelayed(t, 5, checked)
 	for range 3 {
 		c.relays[0].reset()
@@ -159,7 +174,7 @@ func TestRelayedReset(t *testing.T) {
 
 // TestRelayedSilence keeps what is said to a node and by it.
 func TestRelayedSilence(t *testing.T) {
-	t.Parallel()
+	apart(t)
 	c := newRelayed(t, 5, shipped)
 	r := c.relays[2]
 	c.silence(r.address, r.hold, r.pass)
@@ -169,7 +184,7 @@ func TestRelayedSilence(t *testing.T) {
 // TestRelayedDelay has all answers take 200 ms more, so that a caller with many of them
 // at once needs all connections that there may be, and no more.
 func TestRelayedDelay(t *testing.T) {
-	t.Parallel()
+	apart(t)
 	const delay, size, burst = 200 * time.Millisecond, 2, 250
 	c := newRelayed(t, size, shipped)
 	for _, r := range c.relays {

@@ -86,7 +86,7 @@ func TestClusterDown(t *testing.T) {
 	}
 	most, all := times[len(times)*8/10], times[len(times)-1]
 	t.Logf("of %d calls without a node most failed within %v, and all within %v", len(times), most, all)
-	if most > 100*time.Millisecond || all > tries+clockwork {
+	if most > 250*time.Millisecond || all > tries+clockwork {
 		c.t.Errorf("without a node it takes up to %v, and mostly up to %v, to fail", all, most)
 	}
 	c.settle()

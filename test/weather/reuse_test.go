@@ -83,7 +83,7 @@ func serveSilence(_ testing.TB, lis net.Listener) (stop func()) {
 				return // it was closed
 			}
 			context.AfterFunc(ctx, func() { conn.Close() })
-			serving.Go(func() { io.Copy(io.Discard, conn) }) //nolint:errcheck // it ends with the connection
+			serving.Go(func() { io.Copy(io.Discard, conn) })
 		}
 	})
 	return func() {

@@ -171,7 +171,7 @@ func remove(ns string) error {
 	}
 	for field := range strings.FieldsSeq(string(output)) {
 		if pid, err := strconv.Atoi(field); err == nil && pid != os.Getpid() {
-			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended meanwhile
+			syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
 		}
 	}
 	return errors.Join(run("ip", "netns", "del", ns), os.RemoveAll(filepath.Join("/etc/netns", ns)))
