@@ -52,6 +52,8 @@ demo: ## Show the sidecar at work on real data (ARGS=--once: end after the show)
 
 .PHONY: test
 test: ## Run every test under the race detector
+	@if ! { [ "$$(id -u)" = 0 ] && command -v ip && command -v nft; } >/dev/null; \
+	then echo 'test: without root, ip and nft most of test/weather is skipped' >&2; fi
 	go test -race -count=1 -timeout 10m ./...
 	go test -count=1 -timeout 5m -run '^TestWeather$$' ./pool # all of the day
 	go -C bench test -race -count=1 -timeout 5m ./...

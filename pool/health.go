@@ -89,7 +89,7 @@ func (n *Node) check(ctx context.Context, asked *int) (doubt bool) {
 		return true // it was full, and says nothing
 	}
 	recovered := n.checked(err)
-	if err != nil {
+	if err != nil && !errors.Is(err, errForeign) {
 		// Is it this connection, or the node? Both answer PINGs if nothing is wrong.
 		n.pingAll()
 	}
