@@ -92,6 +92,24 @@ func TestKilledNodeIsLeftAtOnce(t *testing.T) {
 	})
 }
 
+// TestYoungConnectionIsLost: that connections of a node are lost that has just answered is
+// no failure to connect, however young they are. Calls wait for the next.
+func TestYoungConnectionIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		p := c.pool(c.list(1))
+		m := c.member(0)
+		for range 5 {
+			time.Sleep(500 * time.Millisecond) // HealthCheck is answered at once
+			old := m.server
+			m.start() // so that nobody is ever refused
+			old.Stop()
+			synctest.Wait()
+			newClient(p).must(t)
+		}
+	})
+}
+
 // TestFewClientsComeBack: that there are few is no reason to leave a node alone.
 func TestFewClientsComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

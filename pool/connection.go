@@ -90,8 +90,9 @@ func (c *connection) run(wanted context.Context) {
 			continue
 		}
 		// Too soon for a loss that is no failure. Calls need not hear of it,
-		// though, when the connection was good for some.
-		if carried == 0 {
+		// though, when the connection was good for some, or the node has just answered:
+		// whoever resets all connections now and again also resets those that are new.
+		if carried == 0 && !c.node.answeredLately() {
 			c.failed(&ConnectError{
 				Address: c.node.endpoint.Address,
 				Reason:  "the server ended the connection right after it was opened",

@@ -35,6 +35,7 @@ type health struct {
 	failures       int // in a row
 	successes      int // in a row
 	failed         uint64
+	answered       time.Time // the last one that was
 }
 
 // checkHealth asks the node now and again whether it is there, for as long as it is
@@ -118,6 +119,7 @@ func (n *Node) checked(err error) (recovered bool) {
 	}
 	h.failures = 0
 	h.successes++
+	h.answered = time.Now()
 	if !h.sick || h.successes < wellAfter {
 		return false
 	}
@@ -127,6 +129,14 @@ func (n *Node) checked(err error) (recovered bool) {
 	n.log.Info("endpoint answers HealthCheck again")
 	n.judgeLocked()
 	return true
+}
+
+// answeredLately reports whether a HealthCheck was answered so lately that a connection
+// that was lost at once says nothing against the node.
+func (n *Node) answeredLately() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.health.answered) < 2*settled
 }
 
 // nextToAsk returns the ready connection after the one that was asked last; nil
