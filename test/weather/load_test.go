@@ -105,23 +105,22 @@ func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i, callers int) 
 func (l *load) one(conn *grpc.ClientConn, number int) {
 	l.underWay.Add(1)
 	defer l.underWay.Add(-1)
-	kind, patience := mix[number%len(mix)], readTime
-	switch kind {
-	case hasty:
-		patience = time.Minute // for nothing is to hang for ever
-	case write, unsafe:
-		patience = writeTime
-	case read:
+	kind, limit := mix[number%len(mix)], writeTime
+	if kind == read {
+		limit = readTime
 	}
-	ctx := context.Background()
-	if kind != hasty {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if kind == hasty {
+		// Nobody is told of this end: nothing is to hang for ever.
+		defer time.AfterFunc(limit, cancel).Stop()
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
 	start := time.Now()
 	err := invoke(ctx, conn, kind, number)
-	if code := status.Code(err); code == codes.NotFound {
+	if status.Code(err) == codes.NotFound {
 		err = nil // it was restarted
 	}
 	l.mu.Lock()
