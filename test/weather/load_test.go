@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +31,8 @@ const (
 
 func (k kind) String() string { return [...]string{"read", "hasty read", "write", "unsafe write"}[k] }
 
-// mix is what kinds of calls follow each other.
+// mix is how often the kinds are drawn. They are not taken in turn, for callers take
+// turns, too, and each would make calls of few kinds.
 var mix = []kind{read, write, read, hasty, write, read, read, write, read, unsafe, read, write, read, hasty, write, read, read, write, read, write}
 
 const (
@@ -105,7 +107,7 @@ func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i, callers int) 
 func (l *load) one(conn *grpc.ClientConn, number int) {
 	l.underWay.Add(1)
 	defer l.underWay.Add(-1)
-	kind, limit := mix[number%len(mix)], writeTime
+	kind, limit := mix[rand.IntN(len(mix))], writeTime
 	if kind == read {
 		limit = readTime
 	}
@@ -128,28 +130,29 @@ func (l *load) one(conn *grpc.ClientConn, number int) {
 	l.outcomes = append(l.outcomes, outcome{kind, start, time.Since(start), err})
 }
 
-// invoke makes a call of the kind; kinds have several methods.
+// invoke makes a call of the kind, of one of its methods.
 func invoke(ctx context.Context, conn *grpc.ClientConn, k kind, number int) (err error) {
 	points, id := qdrant.NewPointsClient(conn), qdrant.NewIDNum(uint64(number%100))
+	dice := rand.IntN(6)
 	switch {
 	case k == unsafe:
 		_, err = qdrant.NewCollectionsClient(conn).UpdateAliases(ctx, &qdrant.ChangeAliases{
 			Actions: []*qdrant.AliasOperations{qdrant.NewAliasCreate(fmt.Sprintf("%s-%d", collection, number), collection)},
 		})
-	case k == write && number%3 == 0:
+	case k == write && dice < 2:
 		_, err = points.SetPayload(ctx, &qdrant.SetPayloadPoints{
 			CollectionName: collection, Wait: new(true), PointsSelector: qdrant.NewPointsSelector(id),
 			Payload: qdrant.NewValueMap(map[string]any{"n": number % 100}),
 		})
-	case k == write && number%7 == 0:
+	case k == write && dice == 2:
 		_, err = points.Delete(ctx, &qdrant.DeletePoints{CollectionName: collection, Wait: new(true), Points: qdrant.NewPointsSelector(id)})
 	case k == write:
 		_, err = points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{
 			{Id: id, Vectors: qdrant.NewVectors(float32(number%10), 1)},
 		}})
-	case number%3 == 0:
+	case dice < 2:
 		_, err = points.Query(ctx, &qdrant.QueryPoints{CollectionName: collection, Query: qdrant.NewQuery(1, 2)})
-	case number%3 == 1:
+	case dice < 4:
 		_, err = points.Scroll(ctx, &qdrant.ScrollPoints{CollectionName: collection})
 	default:
 		_, err = points.Count(ctx, &qdrant.CountPoints{CollectionName: collection})
