@@ -14,12 +14,3 @@ func TestRecordedCalls(t *testing.T) {
 	s := sidecar.Start(t, sidecar.Options{Upstream: "memory://"})
 	golden.Replay(t, newConn(t, s.GRPC))
 }
-
-// TestRecordedCallsOnQdrant replays them on a real Qdrant, directly and through
-// the sidecar.
-func TestRecordedCallsOnQdrant(t *testing.T) {
-	address := realQdrant(t)
-	t.Run("direct", func(t *testing.T) { golden.Replay(t, newConn(t, address)) })
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + address})
-	t.Run("through the sidecar", func(t *testing.T) { golden.Replay(t, newConn(t, s.GRPC)) })
-}

@@ -42,9 +42,18 @@ func startREST(t testing.TB, url string, o sidecar.Options) *sidecar.Sidecar {
 // ask makes a REST request. A nil body is none.
 func ask(t testing.TB, address, method, path string, body io.Reader) (*http.Response, string) {
 	t.Helper()
+	return askWith(t, address, method, path, nil, body)
+}
+
+// askWith is ask with fields in the header.
+func askWith(t testing.TB, address, method, path string, header http.Header, body io.Reader) (*http.Response, string) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(bounded(t), method, "http://"+address+path, body)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for name, values := range header {
+		request.Header[name] = values
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 	answer, err := client.Do(request)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/url"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -33,41 +31,6 @@ func TestGoClientSurface(t *testing.T) {
 			t.Errorf("step %d, %s, ended with %v, not with %v: %s", i, step.method, got, step.memory, direct[i].text)
 		}
 	}
-}
-
-// TestGoClientSurfaceOnQdrant is the same in front of a real Qdrant.
-func TestGoClientSurfaceOnQdrant(t *testing.T) {
-	address := realQdrant(t)
-	t.Cleanup(func() {
-		// For a scenario that did not come to its end.
-		client := qdrant.NewCollectionsClient(newConn(t, address))
-		for _, name := range []string{shop, library} {
-			client.Delete(context.Background(), &qdrant.DeleteCollection{CollectionName: name})
-		}
-	})
-	direct := play(t, address)
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + address})
-	through := play(t, s.GRPC)
-	for i := range direct {
-		direct[i].forgetNode()
-		through[i].forgetNode()
-	}
-	compare(t, direct, through)
-}
-
-// realQdrant returns host:port of the Qdrant that may be played with; the test
-// is skipped when there is none.
-func realQdrant(t *testing.T) string {
-	t.Helper()
-	v, _, _ := strings.Cut(os.Getenv("QDRANT_E2E_URL"), ",") // of a cluster, one node will do
-	if v == "" {
-		t.Skip("set QDRANT_E2E_URL=http://host:port (the gRPC port) to run this against a real, empty Qdrant")
-	}
-	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "http" || u.Port() == "" {
-		t.Fatalf("QDRANT_E2E_URL is %q, want http://host:port", v)
-	}
-	return u.Host
 }
 
 // TestScriptIsComplete fails when the SDK has a method that the scenario lacks,
@@ -112,10 +75,10 @@ type outcome struct {
 func codeOf(o outcome) codes.Code { return codes.Code(o.status.GetCode()) }
 
 // play runs the scenario with one SDK client.
-func play(t *testing.T, address string) []outcome {
+func play(t *testing.T, address string, change ...func(*qdrant.Config)) []outcome {
 	t.Helper()
 	ctx := bounded(t)
-	client := newClient(t, address)
+	client := newClient(t, address, change...)
 	snapshot := "none.snapshot"
 	var outcomes []outcome
 	for _, s := range script() {

@@ -39,6 +39,8 @@ func forwarded(t *testing.T, x exchange) time.Duration {
 	return timeout
 }
 
+var timeouts = []string{"5S", "5000m", "4000000u", "99999999n", "1H", "90M", "99999999S"}
+
 // The upstream is told what is left of the caller's deadline: never more, and
 // not much less.
 func TestDeadline(t *testing.T) {
@@ -46,7 +48,7 @@ func TestDeadline(t *testing.T) {
 	r := newRig(t)
 	answer := func(s *faultwire.Stream) { s.Answer(nil) }
 	forEachPath(t, func(t *testing.T, path string) {
-		for _, value := range []string{"5S", "5000m", "4000000u", "99999999n", "1H", "90M", "99999999S"} {
+		for _, value := range timeouts {
 			t.Run(value, func(t *testing.T) {
 				sent, err := parseTimeout(value)
 				if err != nil {

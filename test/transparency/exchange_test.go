@@ -22,6 +22,7 @@ type call struct {
 	path  string
 	extra []string // request header fields, names and values
 	body  []byte   // DATA, sent with END_STREAM; nil is one empty message
+	bare  bool     // no DATA at all: END_STREAM is on the header
 	// send sends the request in place of body.
 	send func(*faultwire.Stream) error
 	// contentType replaces application/grpc unless empty.
@@ -63,10 +64,25 @@ func (r *rig) play(t *testing.T, to side, c call) exchange {
 		}
 	}
 	r.script.Store(&script)
-	conn := to.dial(t)
+	var x exchange
+	x.Response, x.Err = c.ask(bounded(t), to)
+	select {
+	case x.Request = <-requests:
+	default:
+		x.Request.Err = errors.New("the request did not arrive")
+	}
+	return x
+}
+
+// ask makes the call to one side, on a connection of its own.
+func (c call) ask(ctx context.Context, to side) (faultwire.Response, error) {
+	conn, err := faultwire.Dial(ctx, to.addr)
+	if err != nil {
+		return faultwire.Response{}, err
+	}
 	defer conn.Close()
 	body := c.body
-	if body == nil {
+	if body == nil && !c.bare {
 		body = faultwire.Prefixed(nil)
 	}
 	fields := faultwire.GRPCRequest(c.path, c.extra...)
@@ -74,20 +90,17 @@ func (r *rig) play(t *testing.T, to side, c call) exchange {
 		i := slices.IndexFunc(fields, func(f hpack.HeaderField) bool { return f.Name == "content-type" })
 		fields[i].Value = c.contentType
 	}
-	var x exchange
 	if c.send == nil {
-		x.Response, x.Err = conn.Call(bounded(t), fields, body)
-	} else if s, err := conn.Open(fields, false); err != nil {
-		x.Err = err
-	} else if x.Err = c.send(s); x.Err == nil {
-		x.Response, x.Err = s.Response(bounded(t))
+		return conn.Call(ctx, fields, body)
 	}
-	select {
-	case x.Request = <-requests:
-	default:
-		x.Request.Err = errors.New("the request did not arrive")
+	s, err := conn.Open(fields, false)
+	if err == nil {
+		err = c.send(s)
 	}
-	return x
+	if err != nil {
+		return faultwire.Response{}, err
+	}
+	return s.Response(ctx)
 }
 
 func readRequest(s *faultwire.Stream) request {

@@ -8,27 +8,29 @@ import (
 	"qdrant-sidecar/internal/faultwire"
 )
 
-// What clients say of themselves and of the call passes as it is, also where no
-// client that we know says it.
+// protocolCases are what clients say of themselves and of the call.
+var protocolCases = []struct {
+	name, contentType string
+	extra             []string
+}{
+	{"grpc-go", "", []string{"user-agent", "grpc-go/1.85.0", "grpc-accept-encoding", "gzip"}},
+	{"grpcio", "", []string{"user-agent", "grpc-python/1.80 grpc-c/50 (linux; chttp2)", "grpc-accept-encoding", "identity, deflate, gzip", "accept-encoding", "identity, gzip"}},
+	{"no user-agent", "", nil},
+	{"two of them", "", []string{"user-agent", "a/1", "user-agent", "b/2"}},
+	{"a subtype", "application/grpc+json", nil},
+	{"a parameter", "application/grpc;charset=utf-8", nil},
+	{"another type", "application/json", nil},
+	{"message type", "", []string{"grpc-message-type", "qdrant.QueryPoints"}},
+	{"unknown encoding", "", []string{"grpc-encoding", "zstd", "grpc-accept-encoding", "zstd,gzip"}},
+	{"no encodings", "", []string{"grpc-accept-encoding", ""}},
+	{"content-length", "", []string{"content-length", "5"}},
+	{"cookies", "", []string{"cookie", "a=b", "cookie", "c=d"}},
+}
+
+// That passes as it is, also where no client that we know says it.
 func TestFieldsOfTheProtocol(t *testing.T) {
 	r := newRig(t)
-	for _, test := range []struct {
-		name, contentType string
-		extra             []string
-	}{
-		{"grpc-go", "", []string{"user-agent", "grpc-go/1.85.0", "grpc-accept-encoding", "gzip"}},
-		{"grpcio", "", []string{"user-agent", "grpc-python/1.80 grpc-c/50 (linux; chttp2)", "grpc-accept-encoding", "identity, deflate, gzip", "accept-encoding", "identity, gzip"}},
-		{"no user-agent", "", nil},
-		{"two of them", "", []string{"user-agent", "a/1", "user-agent", "b/2"}},
-		{"a subtype", "application/grpc+json", nil},
-		{"a parameter", "application/grpc;charset=utf-8", nil},
-		{"another type", "application/json", nil},
-		{"message type", "", []string{"grpc-message-type", "qdrant.QueryPoints"}},
-		{"unknown encoding", "", []string{"grpc-encoding", "zstd", "grpc-accept-encoding", "zstd,gzip"}},
-		{"no encodings", "", []string{"grpc-accept-encoding", ""}},
-		{"content-length", "", []string{"content-length", "5"}},
-		{"cookies", "", []string{"cookie", "a=b", "cookie", "c=d"}},
-	} {
+	for _, test := range protocolCases {
 		forEachPath(t, func(t *testing.T, path string) {
 			t.Run(test.name, func(t *testing.T) {
 				r.compare(t, call{path: path, contentType: test.contentType, extra: test.extra, answer: func(s *faultwire.Stream) { s.Answer(nil) }})
@@ -59,12 +61,14 @@ func TestUnknownEncoding(t *testing.T) {
 	})
 }
 
+var malformedTimeouts = []string{"5", "S", "5s", "-1S", "+1S", "1.5S", "123456789S", "5 S", "soon", ""}
+
 // A timeout that is none is not understood by Qdrant either, and not ours to
 // judge.
 func TestMalformedTimeouts(t *testing.T) {
 	r := newRig(t)
 	forEachPath(t, func(t *testing.T, path string) {
-		for _, value := range []string{"5", "S", "5s", "-1S", "+1S", "1.5S", "123456789S", "5 S", "soon", ""} {
+		for _, value := range malformedTimeouts {
 			t.Run(value, func(t *testing.T) {
 				_, through := r.compare(t, call{path: path, extra: []string{"grpc-timeout", value}, answer: func(s *faultwire.Stream) { s.Answer(nil) }})
 				if got := through.Request.Fields.All("grpc-timeout"); !slices.Equal(got, []string{value}) {
@@ -75,19 +79,17 @@ func TestMalformedTimeouts(t *testing.T) {
 	})
 }
 
-// As much as a Qdrant takes, in one field and in many, both ways. The size of a
-// list counts 32 bytes beside name and value of each field (RFC 9113 §6.5.2).
+// largestHeaders are as much as a Qdrant takes. The size of a list counts 32 bytes
+// beside name and value of each field (RFC 9113 §6.5.2).
+var largestHeaders = map[string][]string{
+	"one field":   {"x-long", strings.Repeat("ab~", 15<<10/3)}, // the rest is for the other fields
+	"many fields": slices.Repeat([]string{"x-many", "0123456789"}, 240),
+}
+
+// They pass both ways.
 func TestLargestHeaders(t *testing.T) {
 	r := newRig(t)
-	const room = 15 << 10 // the rest is for the other fields
-	var many []string
-	for range 240 { // of 256
-		many = append(many, "x-many", "0123456789")
-	}
-	for name, fields := range map[string][]string{
-		"one field":   {"x-long", strings.Repeat("ab~", room/3)},
-		"many fields": many,
-	} {
+	for name, fields := range largestHeaders {
 		forEachPath(t, func(t *testing.T, path string) {
 			t.Run(name+" of a request", func(t *testing.T) {
 				r.compare(t, call{path: path, extra: fields, answer: func(s *faultwire.Stream) { s.Answer(nil) }})

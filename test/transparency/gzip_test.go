@@ -43,6 +43,19 @@ func likeQdrant(s *faultwire.Stream, seen request) {
 	s.SendHeaders(faultwire.Pairs("grpc-status", "0"), true)
 }
 
+// advertised is what clients say that they take.
+var advertised = []struct {
+	name   string
+	fields []string
+	gzip   bool
+}{
+	{"nothing advertised", nil, false},
+	{"identity advertised", []string{"grpc-accept-encoding", "identity"}, false},
+	{"gzip advertised", []string{"grpc-accept-encoding", "gzip"}, true},
+	// Python's list.
+	{"gzip in a list", []string{"grpc-accept-encoding", "identity, deflate, gzip"}, true},
+}
+
 func TestGzip(t *testing.T) {
 	r := newRig(t)
 	packed := gzipped([]byte(compressible))
@@ -56,20 +69,9 @@ func TestGzip(t *testing.T) {
 		// JavaScript's client does this with small messages.
 		{"plain message in a gzip request", []string{"grpc-encoding", "gzip"}, faultwire.Prefixed([]byte(compressible))},
 	}
-	answers := []struct {
-		name   string
-		fields []string
-		gzip   bool
-	}{
-		{"nothing advertised", nil, false},
-		{"identity advertised", []string{"grpc-accept-encoding", "identity"}, false},
-		{"gzip advertised", []string{"grpc-accept-encoding", "gzip"}, true},
-		// Python's list.
-		{"gzip in a list", []string{"grpc-accept-encoding", "identity, deflate, gzip"}, true},
-	}
 	forEachPath(t, func(t *testing.T, path string) {
 		for _, ask := range requests {
-			for _, get := range answers {
+			for _, get := range advertised {
 				t.Run(ask.name+", "+get.name, func(t *testing.T) {
 					extra := append(append([]string{}, ask.fields...), get.fields...)
 					_, through := r.compare(t, call{path: path, extra: extra, body: ask.body, answerTo: likeQdrant})

@@ -29,18 +29,20 @@ var metadataCases = []struct {
 	{"12 KiB", []string{"x-long", strings.Repeat("0123456789abcdef", 12<<10/16)}},
 }
 
+// requestCases are those that requests may have.
+var requestCases = append(slices.Clip(metadataCases), []struct {
+	name   string
+	fields []string
+}{
+	{"keys", []string{"api-key", "k1", "openai-api-key", "k2", "cohere-api-key", "k3", "authorization", "Bearer k4"}},
+	{"retries before", []string{"grpc-previous-rpc-attempts", "2"}},
+	{"forwarded", []string{"forwarded", "for=192.0.2.1", "x-forwarded-for", "192.0.2.1", "x-forwarded-for", "192.0.2.2"}},
+}...)
+
 func TestRequestMetadata(t *testing.T) {
 	r := newRig(t)
-	cases := append(slices.Clip(metadataCases), []struct {
-		name   string
-		fields []string
-	}{
-		{"keys", []string{"api-key", "k1", "openai-api-key", "k2", "cohere-api-key", "k3", "authorization", "Bearer k4"}},
-		{"retries before", []string{"grpc-previous-rpc-attempts", "2"}},
-		{"forwarded", []string{"forwarded", "for=192.0.2.1", "x-forwarded-for", "192.0.2.1", "x-forwarded-for", "192.0.2.2"}},
-	}...)
 	forEachPath(t, func(t *testing.T, path string) {
-		for _, test := range cases {
+		for _, test := range requestCases {
 			t.Run(test.name, func(t *testing.T) {
 				r.compare(t, call{path: path, extra: test.fields, answer: func(s *faultwire.Stream) { s.Answer(nil) }})
 			})

@@ -66,6 +66,7 @@ func startForMix(t *testing.T, upstream string) string {
 // mix is the calls of a seed, and in what company they are made.
 type mix struct {
 	seed   uint64
+	ground []byte
 	calls  []*mixCall
 	rounds []round
 	// What has become of them.
@@ -87,9 +88,9 @@ func newMix(t *testing.T) *mix {
 		}
 	}
 	t.Logf("MIX_SEED=%d", m.seed)
-	ground := newGround(m.seed)
+	m.ground = newGround(m.seed)
 	for n := range mixCalls {
-		m.calls = append(m.calls, mixCallOf(m.seed, n, ground))
+		m.calls = append(m.calls, mixCallOf(m.seed, n, m.ground))
 	}
 	if value := os.Getenv("MIX_CALL"); value != "" {
 		n, err := strconv.Atoi(value)

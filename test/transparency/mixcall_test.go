@@ -70,8 +70,9 @@ var unaryMethods = []string{
 	"/qdrant.Collections/List", "/qdrant.Collections/Create", "/qdrant.Collections/Get", "/qdrant.Snapshots/Create",
 }
 
+// otherMethods are none of Qdrant's, as far as the sidecar knows.
 var otherMethods = []string{
-	"/acme.Thing/Do", "/qdrant.Points/NoSuch", "/qdrant.NoSuch/Query", "/acme.deep.er.Thing/Do", "/Thing/Do",
+	"/acme.Thing/Do", "/qdrant.Points/NoSuch", "/qdrant.NoSuch/Query", "/acme.deep.er.Thing/Do", "/Thing/Do", "/acme/nested/Do",
 }
 
 // shapes are what calls are drawn from.

@@ -112,14 +112,7 @@ func TestStatusAfterMessage(t *testing.T) {
 // them than the sidecar knows.
 func TestUnimplementedComesFromUpstream(t *testing.T) {
 	r := newRig(t)
-	for _, path := range []string{
-		"/qdrant.Points/NoSuch",
-		"/qdrant.NoSuch/Query",
-		"/acme.Thing/Do",
-		"/acme.deep.er.Thing/Do",
-		"/Thing/Do",
-		"/acme/nested/Do",
-	} {
+	for _, path := range otherMethods {
 		t.Run(path, func(t *testing.T) {
 			_, through := r.compare(t, call{path: path, answer: func(s *faultwire.Stream) {
 				// As Qdrant does for an unknown service: no message, a length.
