@@ -64,7 +64,9 @@ func Named(getenv func(string) string) (Qdrant, error) {
 		return Qdrant{}, fmt.Errorf("%s is %q, want http://host:port", URL, value)
 	}
 	q := Qdrant{Nodes: strings.Split(list, ","), APIKey: getenv(APIKey)}
-	for _, node := range q.Nodes {
+	for i, node := range q.Nodes {
+		node = strings.TrimPrefix(node, "http://")
+		q.Nodes[i] = node
 		if host, port, err := net.SplitHostPort(node); err != nil || host == "" || port == "" {
 			return Qdrant{}, fmt.Errorf("%s is %q, want http://host:port, or more of them behind commas", URL, value)
 		}

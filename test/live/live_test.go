@@ -19,6 +19,7 @@ func TestNamed(t *testing.T) {
 		{"http://127.0.0.1:6334", "", "", live.Qdrant{Nodes: []string{"127.0.0.1:6334"}, REST: "127.0.0.1:6333"}, ""},
 		{"http://q:7001", "http://r:7002/", "k", live.Qdrant{Nodes: []string{"q:7001"}, REST: "r:7002", APIKey: "k"}, ""},
 		{"http://[::1]:1,b:2", "", "", live.Qdrant{Nodes: []string{"[::1]:1", "b:2"}, REST: "[::1]:6333"}, ""},
+		{"http://a:1,http://b:2", "", "", live.Qdrant{Nodes: []string{"a:1", "b:2"}, REST: "a:6333"}, ""},
 		{"127.0.0.1:6334", "", "", live.Qdrant{}, live.URL},
 		{"https://q:6334", "", "", live.Qdrant{}, live.URL},
 		{"http://q", "", "", live.Qdrant{}, live.URL},

@@ -3,6 +3,7 @@ package transparency_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,12 +141,12 @@ func TestRequestsThatAreNotOneMessageOnQdrant(t *testing.T) {
 	r := newLiveRig(t)
 	forEachQuestion(t, func(t *testing.T, q question) {
 		one := faultwire.Prefixed(q.body(t))
-		cases := append(bodies[:len(bodies):len(bodies)], []struct {
+		cases := append(slices.Clip(bodies), []struct {
 			name string
 			body []byte
 		}{
 			{"the question twice", bytes.Repeat(one, 2)},
-			{"the question, and half of it", append(one[:len(one):len(one)], one[:max(5, len(one)/2)]...)},
+			{"the question, and half of it", append(slices.Clip(one), one[:max(5, len(one)/2)]...)},
 			{"half the question", one[:max(4, len(one)/2)]},
 			{"a message of another type", faultwire.Prefixed([]byte("\x08\x01\x12"))},
 		}...)

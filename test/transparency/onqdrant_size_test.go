@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"qdrant-sidecar/internal/faultwire"
+	"qdrant-sidecar/test/sidecar"
 )
 
 // An upsert of any size arrives whole, and what it brought comes back whole: once
@@ -45,6 +46,36 @@ func TestMessageSizesOnQdrant(t *testing.T) {
 				t.Errorf("%d bytes of payload were sent, and %d came back", len(want), len(got))
 			}
 		})
+	}
+}
+
+// What is large takes no more of the sidecar than when a script sends it.
+func TestLargeMessagesTakeLittleMemoryOnQdrant(t *testing.T) {
+	const (
+		size   = 64 << 20
+		stored = 4 << 20 // of a request and of an answer
+		most   = 20 << 20
+	)
+	r := newLiveRig(t)
+	s := sidecar.Start(t, sidecar.Options{Upstream: r.qdrant.URL(), Plain: true, Args: []string{"--timeout=1m", "--write-timeout=1m"}})
+	through := side{"through", s.GRPC}
+	scroll := &qdrant.ScrollPoints{CollectionName: liveCollection, Limit: new(uint32(1000)), WithPayload: qdrant.NewWithPayload(true)}
+	transfer := func(request []byte) {
+		r.upsert(t, through, request)
+		r.at(bounded(t), t, through, "/qdrant.Points/Scroll", scroll, nil)
+	}
+	for range 20 {
+		transfer(upsertOf(t, 50<<10)) // what every process has after its first calls
+	}
+	large := upsertOf(t, size)
+	before := peak(t, s.PID())
+	for range 3 {
+		transfer(large)
+	}
+	grown := peak(t, s.PID()) - before
+	t.Logf("the peak grew from %d MiB by %.1f MiB", before>>20, float64(grown)/(1<<20))
+	if grown > most+stored {
+		t.Errorf("%d MiB of memory for messages of %d MiB", grown>>20, size>>20)
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -153,6 +155,10 @@ func (r *liveRig) metrics(t *testing.T) string {
 	return string(page)
 }
 
+var reflectionMethods = []string{
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+}
+
 // Reflection is the one stream that Qdrant has: it answers message by message, and
 // both ends may wait for each other.
 func TestStreamOnQdrant(t *testing.T) {
@@ -163,9 +169,7 @@ func TestStreamOnQdrant(t *testing.T) {
 		{MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "no.Such"}},
 		{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}},
 	}
-	for _, path := range []string{
-		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-	} {
+	for _, path := range reflectionMethods {
 		t.Run(path, func(t *testing.T) {
 			var lines [2][]string
 			for i, to := range []side{r.direct, r.through} {
@@ -177,6 +181,40 @@ func TestStreamOnQdrant(t *testing.T) {
 			}
 			t.Logf("directly:\n%s", strings.Join(lines[0], "\n"))
 		})
+	}
+}
+
+// A message on it takes no more than a millisecond longer each way.
+func TestDelayOfAMessageOnQdrant(t *testing.T) {
+	const added, rounds = 2 * time.Millisecond, 100 // there and back
+	r := newLiveRig(t)
+	ask, err := proto.Marshal(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := func(to side) time.Duration {
+		s := open(t, to.dial(t), reflectionMethods[0], r.key()...)
+		in := &inflow{stream: s, answer: true}
+		var took []time.Duration
+		for i := range rounds {
+			sent := time.Now()
+			if err := s.SendMessage(ask); err != nil {
+				t.Fatal(err)
+			}
+			if !in.until(bounded(t), func() bool { return in.messageCount() > i }) {
+				t.Fatalf("%s: the stream has ended: %v\n%s", to.name, in.err, in.trailer)
+			}
+			took = append(took, time.Since(sent))
+		}
+		if err := s.HalfClose(); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Min(took)
+	}
+	direct, through := best(r.direct), best(r.through)
+	t.Logf("%v directly, %v through the sidecar", direct, through)
+	if through > direct+added {
+		t.Errorf("%v through the sidecar, %v directly", through, direct)
 	}
 }
 
