@@ -61,7 +61,22 @@ func TestGoClientSurfaceOnQdrant(t *testing.T) {
 		direct[i].forgetNode()
 		through[i].forgetNode()
 	}
-	compare(t, direct, through)
+	compare(t, "through the sidecar, but directly", direct, through)
+}
+
+// TestEmbeddedAsOnQdrant holds the embedded Qdrant, which tests and demos trust,
+// against a real one, but for what it says that it cannot do.
+func TestEmbeddedAsOnQdrant(t *testing.T) {
+	q := live.Want(t)
+	embedded, genuine := play(t, newMemory(t)), play(t, q.Nodes[0], withKey(q))
+	for i := range embedded {
+		if codeOf(embedded[i]) == codes.Unimplemented {
+			genuine[i] = embedded[i]
+		}
+		embedded[i].forgetNode()
+		genuine[i].forgetNode()
+	}
+	compare(t, "of the embedded Qdrant, but of the real one", genuine, embedded)
 }
 
 func TestRecordedCallsOnQdrant(t *testing.T) {

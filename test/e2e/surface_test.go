@@ -25,7 +25,7 @@ func TestGoClientSurface(t *testing.T) {
 	t.Parallel()
 	direct := play(t, newMemory(t))
 	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + newMemory(t)})
-	compare(t, direct, play(t, s.GRPC))
+	compare(t, "through the sidecar, but directly", direct, play(t, s.GRPC))
 	for i, step := range script() {
 		if got := codeOf(direct[i]); got != step.memory {
 			t.Errorf("step %d, %s, ended with %v, not with %v: %s", i, step.method, got, step.memory, direct[i].text)
@@ -199,16 +199,17 @@ func snapshotIn(o outcome) string {
 	return ""
 }
 
-func compare(t *testing.T, direct, through []outcome) {
+// compare fails for each step that did not come to the same. How says what is
+// between both, as in "got this HOW this".
+func compare(t *testing.T, how string, wanted, gotten []outcome) {
 	t.Helper()
 	for i, step := range script() {
-		want, got := direct[i], through[i]
+		want, got := wanted[i], gotten[i]
 		if want.text != got.text || !proto.Equal(want.status, got.status) {
-			t.Errorf("step %d, %s: error\n%s\n%v\nthrough the sidecar, but directly\n%s\n%v",
-				i, step.method, got.text, got.status, want.text, want.status)
+			t.Errorf("step %d, %s: error\n%s\n%v\n%s\n%s\n%v", i, step.method, got.text, got.status, how, want.text, want.status)
 		}
 		if !equal(want.values, got.values) {
-			t.Errorf("step %d, %s:\n%v\nthrough the sidecar, but directly\n%v", i, step.method, got.values, want.values)
+			t.Errorf("step %d, %s:\n%v\n%s\n%v", i, step.method, got.values, how, want.values)
 		}
 	}
 }
