@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -165,11 +166,14 @@ func forget(m protoreflect.Message, names ...protoreflect.Name) {
 	}
 }
 
-// forgetNode clears what a real Qdrant decides anew each time: names and sums
-// of snapshots, and how far its optimizers have come.
+// forgetNode clears what a real Qdrant decides anew each time, or by the machine:
+// names and sums of snapshots, how far its optimizers have come, into how many
+// segments it sorts, who it is, and the order of points that are equally good.
 func (o outcome) forgetNode() {
 	for _, value := range o.values {
 		switch m := value.(type) {
+		case *qdrant.HealthCheckReply:
+			m.Commit = nil
 		case *qdrant.SnapshotDescription:
 			proto.Reset(m)
 		case *qdrant.CreateSnapshotResponse:
@@ -180,9 +184,51 @@ func (o outcome) forgetNode() {
 			}
 		case *qdrant.CollectionInfo:
 			forget(m.ProtoReflect(), "status", "optimizer_status", "segments_count", "indexed_vectors_count", "update_queue")
+			m.GetConfig().GetOptimizerConfig().DefaultSegmentNumber = nil
+		case *qdrant.GetCollectionInfoResponse:
+			outcome{values: []any{m.GetResult()}}.forgetNode()
+		case *qdrant.CollectionClusterInfoResponse:
+			m.PeerId = 0
+		case *qdrant.QueryResponse:
+			sortEquals(m.GetResult())
+		case *qdrant.QueryBatchResponse:
+			for _, batch := range m.GetResult() {
+				sortEquals(batch.GetResult())
+			}
+		case *qdrant.BatchResult:
+			sortEquals(m.GetResult())
 		case []any:
+			sortEqualsIn(m)
 			outcome{values: m}.forgetNode()
 		}
+	}
+}
+
+// sortEquals puts points of the same score, which are neighbours, into one order.
+func sortEquals(points []*qdrant.ScoredPoint) {
+	for len(points) > 0 {
+		n := 1
+		for n < len(points) && points[n].GetScore() == points[0].GetScore() {
+			n++
+		}
+		slices.SortFunc(points[:n], func(a, b *qdrant.ScoredPoint) int {
+			return cmp.Or(cmp.Compare(a.GetId().GetNum(), b.GetId().GetNum()), strings.Compare(a.GetId().GetUuid(), b.GetId().GetUuid()))
+		})
+		points = points[n:]
+	}
+}
+
+// sortEqualsIn is sortEquals for a list of points that has lost its type.
+func sortEqualsIn(list []any) {
+	var points []*qdrant.ScoredPoint
+	for _, item := range list {
+		if p, ok := item.(*qdrant.ScoredPoint); ok {
+			points = append(points, p)
+		}
+	}
+	sortEquals(points)
+	for i, p := range points {
+		list[i] = p
 	}
 }
 

@@ -41,8 +41,8 @@ func (c Call) Diff(response proto.Message, trailer metadata.MD, err error) []str
 	if err != nil {
 		return append(diffs, err.Error())
 	}
-	// The recording has neither: they differ from run to run.
-	for _, name := range []protoreflect.Name{"time", "usage"} {
+	// The recording has none: they differ from run to run, and from build to build.
+	for _, name := range []protoreflect.Name{"time", "usage", "commit"} {
 		if field := response.ProtoReflect().Descriptor().Fields().ByName(name); field != nil {
 			response.ProtoReflect().Clear(field)
 			want.Clear(field)

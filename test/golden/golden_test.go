@@ -58,6 +58,7 @@ func TestDiff(t *testing.T) {
 		same                          bool
 	}{
 		{"time is left out", "exact", query, two, two[:len(two)-1] + `,"time":0.1}`, true},
+		{"the commit is left out", "shape", "/qdrant.Qdrant/HealthCheck", `{"version":"1.18.3"}`, `{"version":"1.18.3","commit":"db8f"}`, true},
 		{"another version", "exact", query, two, `{"result":[{"id":{"num":"1"},"score":0.5,"version":"2"},{"id":{"num":"2"},"score":0.25}]}`, false},
 		{"another version", "scores", query, two, `{"result":[{"id":{"num":"1"},"score":0.5},{"id":{"num":"2"},"score":0.25}]}`, true},
 		{"a score within the tolerance", "scores", query, two, `{"result":[{"id":{"num":"1"},"score":0.50009},{"id":{"num":"2"},"score":0.25}]}`, true},

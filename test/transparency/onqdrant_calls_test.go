@@ -47,20 +47,23 @@ func TestRequestHeadersOnQdrant(t *testing.T) {
 	})
 }
 
-// The list of header fields may have the size that Qdrant says, and not a byte more.
-// The sidecar says so too, in a way that gRPC clients understand: Qdrant's own
-// answer has no grpc-status.
+// The list of header fields must be smaller than what Qdrant says in its SETTINGS.
+// Above that the sidecar answers itself, in a way that gRPC clients understand:
+// Qdrant's own answer has no grpc-status.
 func TestHeaderListLimitOnQdrant(t *testing.T) {
 	r := newLiveRig(t)
 	room := headerBudget - sizeOf(faultwire.GRPCRequest(questions[0].path, r.key()...)) - len("x-long") - 32
-	fits := func(size int) call {
+	fill := func(size int) call {
 		return call{path: questions[0].path, body: faultwire.Prefixed(nil), extra: []string{"x-long", strings.Repeat("~", size)}}
 	}
-	for size := room - 3; size <= room; size++ {
-		answer, _ := r.compare(t, fits(size))
+	for size := room - 3; size < room; size++ {
+		answer, _ := r.compare(t, fill(size))
 		expect(t, answer, "0")
 	}
-	above := fits(room + 1)
+	if answer, _ := r.compare(t, fill(room)); answer.Trailer.Get(":status") != "431" {
+		t.Errorf("Qdrant itself answers a list of that size with %v", answer.Trailer)
+	}
+	above := fill(room + 1)
 	above.extra = append(above.extra, r.key()...)
 	if answer, err := above.ask(bounded(t), r.direct); err != nil || answer.Trailer.Get(":status") != "431" {
 		t.Errorf("Qdrant itself answers a byte more with %v, %v", answer.Trailer, err)
