@@ -48,7 +48,7 @@ func TestRESTOnQdrant(t *testing.T) {
 			"1a\r\n{\"points\":[{\"id\":3,\"vector\r\n9\r\n\":[3,3]}]\r\n1\r\n}\r\n0\r\n\r\n"},
 		{"no JSON", plain("PUT "+name+"/points?wait=true", `{"points":`)},
 		{"count", plain("POST "+name+"/points/count", `{"exact":true}`)},
-		{"query", plain("POST "+name+"/points/query", `{"query":[1,1],"limit":3,"with_payload":true}`)},
+		{"query", plain("POST "+name+"/points/query", `{"query":[1,3],"limit":3,"with_payload":true}`)},
 		{"scroll", plain("POST "+name+"/points/scroll", `{"limit":10}`)},
 		{"a point", plain("GET "+name+"/points/1", "")},
 		{"no such point", plain("GET "+name+"/points/77", "")},
