@@ -28,7 +28,7 @@ var (
 // TestRESTOnQdrant sends the same bytes directly and through the sidecar, one after
 // the other, because later ones build on earlier ones.
 func TestRESTOnQdrant(t *testing.T) {
-	q := live.Want(t)
+	q := live.WantOne(t)
 	s := sidecar.Start(t, sidecar.Options{Upstream: q.URL(), REST: true, Args: []string{"--rest-url=http://" + q.REST}})
 	const name = "/collections/rest-of-the-sidecar"
 	key := ""

@@ -46,7 +46,7 @@ func newLiveConn(t testing.TB, q live.Qdrant, address string) *grpc.ClientConn {
 }
 
 func TestGoClientSurfaceOnQdrant(t *testing.T) {
-	q := live.Want(t)
+	q := live.WantOne(t)
 	t.Cleanup(func() {
 		// For a scenario that did not come to its end.
 		client := qdrant.NewCollectionsClient(newLiveConn(t, q, q.Nodes[0]))
@@ -67,7 +67,7 @@ func TestGoClientSurfaceOnQdrant(t *testing.T) {
 // TestEmbeddedAsOnQdrant holds the embedded Qdrant, which tests and demos trust,
 // against a real one, but for what it says that it cannot do.
 func TestEmbeddedAsOnQdrant(t *testing.T) {
-	q := live.Want(t)
+	q := live.WantOne(t)
 	embedded, genuine := play(t, newMemory(t)), play(t, q.Nodes[0], withKey(q))
 	for i, step := range script() {
 		// Where none can be made, there is none in the list.
@@ -81,7 +81,7 @@ func TestEmbeddedAsOnQdrant(t *testing.T) {
 }
 
 func TestRecordedCallsOnQdrant(t *testing.T) {
-	q := live.Want(t)
+	q := live.WantOne(t)
 	t.Run("direct", func(t *testing.T) { golden.Replay(t, newLiveConn(t, q, q.Nodes[0])) })
 	s := sidecar.Start(t, sidecar.Options{Upstream: q.URL()})
 	t.Run("through the sidecar", func(t *testing.T) { golden.Replay(t, newLiveConn(t, q, s.GRPC)) })

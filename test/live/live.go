@@ -53,6 +53,17 @@ func Want(t testing.TB) Qdrant {
 	return q
 }
 
+// WantOne is [Want] for tests that a cluster fails, because it answers by which node
+// is asked and where its shards are.
+func WantOne(t testing.TB) Qdrant {
+	t.Helper()
+	q := Want(t)
+	if len(q.Nodes) > 1 {
+		t.Skipf("%s names a cluster, and this needs a single node", URL)
+	}
+	return q
+}
+
 // Named reads the variables. Without [URL] there are no nodes.
 func Named(getenv func(string) string) (Qdrant, error) {
 	value := getenv(URL)

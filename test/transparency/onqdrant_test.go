@@ -37,7 +37,7 @@ const (
 // newLiveRig skips the test when there is no Qdrant.
 func newLiveRig(t *testing.T) *liveRig {
 	t.Helper()
-	r := &liveRig{qdrant: live.Want(t)}
+	r := &liveRig{qdrant: live.WantOne(t)}
 	r.direct = side{"direct", r.qdrant.Nodes[0]}
 	r.do(t, "/qdrant.Collections/Delete", &qdrant.DeleteCollection{CollectionName: liveCollection}, nil)
 	r.do(t, "/qdrant.Collections/Create", &qdrant.CreateCollection{
