@@ -52,7 +52,7 @@ func (s *scenario) queries() {
 	s.query("fusion", &qdrant.QueryPoints{
 		CollectionName: named,
 		Prefetch: []*qdrant.PrefetchQuery{
-			{Using: new("text"), Query: qdrant.NewQueryDense([]float32{1, 1, 0}), Limit: new(uint64(5))},
+			{Using: new("text"), Query: qdrant.NewQueryDense([]float32{1, 3, 0}), Limit: new(uint64(5))},
 			{Using: new("terms"), Query: qdrant.NewQuerySparse([]uint32{7}, []float32{1}), Limit: new(uint64(5))},
 		},
 		Query: qdrant.NewQueryFusion(qdrant.Fusion_RRF),

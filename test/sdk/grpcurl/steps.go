@@ -119,7 +119,7 @@ func queries() []step {
 		query("sparse vector", `"sdk-named", "using": "terms", "query": {"nearest": {"sparse": {"indices": [7], "values": [1]}}}`),
 		query("multivector", `"sdk-named", "using": "words", "query": {"nearest": {"multi_dense": {"vectors": [{"data": [1, 0]}]}}}`),
 		query("fusion", `"sdk-named", "query": {"fusion": "RRF"}, "prefetch": [
-			{"using": "text", "query": {"nearest": {"dense": {"data": [1, 1, 0]}}}},
+			{"using": "text", "query": {"nearest": {"dense": {"data": [1, 3, 0]}}}},
 			{"using": "terms", "query": {"nearest": {"sparse": {"indices": [7], "values": [1]}}}}]`),
 		query("order by", `"sdk-items", "limit": 3, "query": {"order_by": {"key": "n", "direction": "Desc"}}`),
 		query("of a collection that is not there", `"sdk-ghost", `+near),

@@ -150,7 +150,7 @@ async function queries() {
   await query('fusion', {
     collectionName: NAMED,
     prefetch: [
-      { using: 'text', query: nearest(input.dense([1, 1, 0])), limit: 5n },
+      { using: 'text', query: nearest(input.dense([1, 3, 0])), limit: 5n },
       { using: 'terms', query: nearest(input.sparse([7], [1])), limit: 5n },
     ],
     query: { variant: { case: 'fusion', value: Fusion.RRF } },

@@ -153,7 +153,7 @@ class Scenario:
             recommend=models.RecommendInput(positive=[1], negative=[vector(2)])
         ))
         await self.query("fusion", NAMED, query=models.FusionQuery(fusion=models.Fusion.RRF), prefetch=[
-            models.Prefetch(using="text", query=[1, 1, 0], limit=5),
+            models.Prefetch(using="text", query=[1, 3, 0], limit=5),
             models.Prefetch(using="terms", query=models.SparseVector(indices=[7], values=[1]), limit=5),
         ])
         await self.query("order by", query=models.OrderByQuery(

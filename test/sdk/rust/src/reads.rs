@@ -55,7 +55,7 @@ pub async fn queries(c: &Qdrant) {
     query(c, "multivector", named().using("words").query(Query::new_nearest(multi))).await;
     let recommend = RecommendInputBuilder::default().add_positive(1).add_negative(vector(2)).build();
     query(c, "recommend", items().query(recommend)).await;
-    let text = PrefetchQueryBuilder::default().using("text").query(vec![1.0, 1.0, 0.0]).limit(5u64);
+    let text = PrefetchQueryBuilder::default().using("text").query(vec![1.0, 3.0, 0.0]).limit(5u64);
     let sparse = VectorInput::new_sparse(vec![7], vec![1.0]);
     let terms = PrefetchQueryBuilder::default().using("terms").query(Query::new_nearest(sparse)).limit(5u64);
     query(c, "fusion", named().add_prefetch(text).add_prefetch(terms).query(Fusion::Rrf)).await;

@@ -133,7 +133,7 @@ final class Reads {
     query("sparse vector", named("terms", nearest(List.of(1f, 1f), List.of(7, 42))));
     query("multivector", named("words", nearest(new float[][] {{1, 0}, {0, 1}})));
     query("fusion", QueryPoints.newBuilder().setCollectionName(Data.NAMED)
-        .addPrefetch(PrefetchQuery.newBuilder().setUsing("text").setQuery(nearest(1, 1, 0)).setLimit(5))
+        .addPrefetch(PrefetchQuery.newBuilder().setUsing("text").setQuery(nearest(1, 3, 0)).setLimit(5))
         .addPrefetch(PrefetchQuery.newBuilder().setUsing("terms").setQuery(nearest(List.of(1f), List.of(7))).setLimit(5))
         .setQuery(fusion(Fusion.RRF)));
     query("of a vector that is not there", named("nope", near(1)));
