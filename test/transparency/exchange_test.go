@@ -122,10 +122,16 @@ func readRequest(s *faultwire.Stream) request {
 func (r *rig) compare(t *testing.T, c call) (direct, through exchange) {
 	t.Helper()
 	direct, through = r.play(t, r.direct(), c), r.play(t, r.through(), c)
+	equal(t, direct, through)
+	return direct, through
+}
+
+// equal fails for every difference.
+func equal(t *testing.T, direct, through exchange) {
+	t.Helper()
 	if differences := diff(direct.lines(), through.lines()); len(differences) > 0 {
 		t.Errorf("the sidecar is not transparent (- direct, + through it):\n%s", strings.Join(differences, "\n"))
 	}
-	return direct, through
 }
 
 // lines is the exchange as text, one fact a line.

@@ -23,7 +23,7 @@ func TestRequestHeadersOnQdrant(t *testing.T) {
 			})
 		}
 		t.Run("nothing special", func(t *testing.T) {
-			answer, _ := r.compare(t, call{path: q.path, body: faultwire.Prefixed(q.body(t))})
+			answer := r.compare(t, call{path: q.path, body: faultwire.Prefixed(q.body(t))})
 			expect(t, answer, q.status)
 			if answer.TrailersOnly != (q.status != "0") {
 				t.Errorf("Qdrant itself: Trailers-Only is %v", answer.TrailersOnly)
@@ -57,10 +57,10 @@ func TestHeaderListLimitOnQdrant(t *testing.T) {
 		return call{path: questions[0].path, body: faultwire.Prefixed(nil), extra: []string{"x-long", strings.Repeat("~", size)}}
 	}
 	for size := room - 3; size < room; size++ {
-		answer, _ := r.compare(t, fill(size))
+		answer := r.compare(t, fill(size))
 		expect(t, answer, "0")
 	}
-	if answer, _ := r.compare(t, fill(room)); answer.Trailer.Get(":status") != "431" {
+	if answer := r.compare(t, fill(room)); answer.Trailer.Get(":status") != "431" {
 		t.Errorf("Qdrant itself answers a list of that size with %v", answer.Trailer)
 	}
 	above := fill(room + 1)
@@ -79,7 +79,7 @@ func TestUnimplementedOnQdrant(t *testing.T) {
 	for _, path := range otherMethods {
 		for name, body := range map[string][]byte{"no message": {}, "a message": faultwire.Prefixed([]byte("x")), "half of one": {0, 0, 0}} {
 			t.Run(path+", "+name, func(t *testing.T) {
-				answer, _ := r.compare(t, call{path: path, body: body})
+				answer := r.compare(t, call{path: path, body: body})
 				expect(t, answer, "12")
 			})
 		}
@@ -115,7 +115,7 @@ func TestEncodingsOnQdrant(t *testing.T) {
 			for _, get := range advertised {
 				t.Run(ask.name+", "+get.name, func(t *testing.T) {
 					message := faultwire.PrefixedAs(ask.flag, uint32(len(ask.payload)), ask.payload)
-					answer, _ := r.compare(t, call{path: q.path, body: message, extra: append(get.fields, ask.encoding...)})
+					answer := r.compare(t, call{path: q.path, body: message, extra: append(get.fields, ask.encoding...)})
 					if len(answer.Messages) == 1 && (answer.Messages[0].Flag == 1) != get.gzip {
 						t.Errorf("Qdrant itself: flag %d", answer.Messages[0].Flag)
 					}

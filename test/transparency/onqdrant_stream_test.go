@@ -179,15 +179,15 @@ func TestStreamOnQdrant(t *testing.T) {
 	}
 	for _, path := range reflectionMethods {
 		t.Run(path, func(t *testing.T) {
-			var lines [2][]string
+			var seen [2]exchange
 			for i, to := range []side{r.direct, r.through} {
 				answer, err := converse(bounded(t), open(t, to.dial(t), path, r.key()...), asks)
-				lines[i] = exchange{Response: timeless(path, answer), Err: err}.lines()
+				seen[i] = exchange{Response: timeless(path, answer), Err: err}
 			}
-			if differences := diff(lines[0], lines[1]); len(differences) > 0 {
-				t.Errorf("the sidecar is not transparent (- direct, + through it):\n%s", strings.Join(differences, "\n"))
+			equal(t, seen[0], seen[1])
+			if n := len(seen[0].Response.Messages); n < 2 {
+				t.Errorf("Qdrant itself answered %d questions", n)
 			}
-			t.Logf("directly:\n%s", strings.Join(lines[0], "\n"))
 		})
 	}
 }
