@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"qdrant-sidecar/test/live"
 	"qdrant-sidecar/test/sidecar"
 )
 
@@ -32,7 +33,7 @@ type relayed struct {
 func newRelayed(t *testing.T, size int, b build) *relayed {
 	t.Helper()
 	c := &relayed{cluster: &cluster{t: newReferee(t)}}
-	targets := realNodes()
+	targets := realNodes(c.t)
 	prepare(c.t, targets)
 	if targets == nil {
 		for range 3 {
@@ -72,21 +73,23 @@ func localNode(t testing.TB) *node {
 	return n
 }
 
-// realNodes are those that QDRANT_E2E_URL lists; nil for none.
-func realNodes() (nodes []string) {
-	list := os.Getenv("QDRANT_E2E_URL")
-	if !strings.Contains(list, ",") {
-		return nil // one node is no cluster
+// realNodes are those that the environment lists; nil for none, and for one, which is
+// no cluster.
+func realNodes(t testing.TB) []string {
+	t.Helper()
+	q, err := live.Named(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for url := range strings.SplitSeq(list, ",") {
-		nodes = append(nodes, strings.TrimPrefix(url, "http://"))
+	if len(q.Nodes) < 2 {
+		return nil
 	}
-	return nodes
+	return q.Nodes
 }
 
 // apart has a test run beside others, unless they share real nodes.
 func apart(t *testing.T) {
-	if realNodes() == nil {
+	if realNodes(t) == nil {
 		t.Parallel()
 	}
 }
