@@ -27,6 +27,21 @@ func withKey(q live.Qdrant) func(*qdrant.Config) {
 	return func(c *qdrant.Config) { c.APIKey = q.APIKey }
 }
 
+// wantEmpty is [live.WantOne] for tests that see what others have left. Better to
+// stop than to remove what may be somebody's.
+func wantEmpty(t *testing.T) live.Qdrant {
+	t.Helper()
+	q := live.WantOne(t)
+	listed, err := qdrant.NewCollectionsClient(newLiveConn(t, q, q.Nodes[0])).List(bounded(t), &qdrant.ListCollectionsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if collections := listed.GetCollections(); len(collections) > 0 {
+		t.Fatalf("the Qdrant that %s names is not empty: %v", live.URL, collections)
+	}
+	return q
+}
+
 // newLiveConn is a channel whose calls show the key.
 func newLiveConn(t testing.TB, q live.Qdrant, address string) *grpc.ClientConn {
 	t.Helper()
@@ -46,7 +61,7 @@ func newLiveConn(t testing.TB, q live.Qdrant, address string) *grpc.ClientConn {
 }
 
 func TestGoClientSurfaceOnQdrant(t *testing.T) {
-	q := live.WantOne(t)
+	q := wantEmpty(t)
 	t.Cleanup(func() {
 		// For a scenario that did not come to its end.
 		client := qdrant.NewCollectionsClient(newLiveConn(t, q, q.Nodes[0]))
@@ -67,7 +82,7 @@ func TestGoClientSurfaceOnQdrant(t *testing.T) {
 // TestEmbeddedAsOnQdrant holds the embedded Qdrant, which tests and demos trust,
 // against a real one, but for what it says that it cannot do.
 func TestEmbeddedAsOnQdrant(t *testing.T) {
-	q := live.WantOne(t)
+	q := wantEmpty(t)
 	embedded, genuine := play(t, newMemory(t)), play(t, q.Nodes[0], withKey(q))
 	for i, step := range script() {
 		// Where none can be made, there is none in the list.
@@ -81,7 +96,7 @@ func TestEmbeddedAsOnQdrant(t *testing.T) {
 }
 
 func TestRecordedCallsOnQdrant(t *testing.T) {
-	q := live.WantOne(t)
+	q := wantEmpty(t)
 	t.Run("direct", func(t *testing.T) { golden.Replay(t, newLiveConn(t, q, q.Nodes[0])) })
 	s := sidecar.Start(t, sidecar.Options{Upstream: q.URL()})
 	t.Run("through the sidecar", func(t *testing.T) { golden.Replay(t, newLiveConn(t, q, s.GRPC)) })
