@@ -29,6 +29,7 @@ const (
 	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"   // the call's deadline passed
 	Cancelled         Reason = "CANCELLED"           // the caller went away
 	ShuttingDown      Reason = "SHUTTING_DOWN"       // the sidecar is ending
+	Exhausted         Reason = "ATTEMPTS_EXHAUSTED"  // the same call has just failed as often as it may; not sent
 	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than the limits allow; not sent
 	Panic             Reason = "PANIC"               // a bug in the sidecar
 	Unexpected        Reason = "UNEXPECTED"          // a cause that this table does not know
@@ -65,6 +66,9 @@ func judge(cause error) verdict {
 	if overload, ok := errors.AsType[*resilience.OverloadError](cause); ok {
 		// Not UNAVAILABLE, on which SDKs dial anew and repeat at once.
 		return verdict{codes.ResourceExhausted, Overloaded, overload.Error() + hint(overload), overloadAdvice()}
+	}
+	if exhausted, ok := errors.AsType[*resilience.ExhaustedError](cause); ok {
+		return verdict{exhausted.Code, Exhausted, exhausted.Error(), notAgain()}
 	}
 	switch {
 	case errors.Is(cause, resilience.ErrExpired):

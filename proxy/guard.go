@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"hash/maphash"
 	"time"
 
 	"qdrant-sidecar/proxy/method"
@@ -16,6 +17,9 @@ type Resilience struct {
 	// KeepWrites has no write repeated that Qdrant may have seen, not even one that
 	// leaves the same state.
 	KeepWrites bool
+	// RepeatWindow is for how long a call that was given up on is remembered, so that the
+	// same call made again has no more attempts; 0 means not.
+	RepeatWindow time.Duration
 	// BreakerThreshold is how many failures in a row open a method's breaker; 0
 	// means no breakers.
 	BreakerThreshold int
@@ -29,11 +33,13 @@ type Resilience struct {
 type guard struct {
 	// resilient says that there is a policy. Without, budget and rules are those of
 	// a call that is made anew only if it was never sent.
-	resilient bool
-	budget    *resilience.Budget
-	methods   []string // by number, as breakers know them
-	admission *resilience.Admission
-	pauser    *resilience.Pauser
+	resilient  bool
+	budget     *resilience.Budget
+	methods    []string // by number, as breakers know them
+	admission  *resilience.Admission
+	pauser     *resilience.Pauser
+	repeats    *resilience.Repeats // nil for none
+	repeatSeed maphash.Seed
 }
 
 // protect sets the policy up; nil is none.
@@ -44,6 +50,7 @@ func (s *Server) protect(r *Resilience) {
 	}
 	s.resilient = true
 	s.admission = resilience.NewAdmission(r.Admission)
+	s.repeats, s.repeatSeed = resilience.NewRepeats(r.RepeatWindow), maphash.MakeSeed()
 	s.pauser = resilience.NewPauser(s.pauseEnded)
 	s.pauser.Add(s.admission)
 	for m := range method.All() {

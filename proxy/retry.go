@@ -16,13 +16,20 @@ func (s *Server) retryUnary(ctx context.Context, req any, _ *grpc.UnaryServerInf
 	defer s.endRetries(c)
 	c.repeatable = true
 	c.verdict = resilience.Verdict{Cause: resilience.Refused}
+	if err := s.recall(c); err != nil {
+		return nil, err
+	}
+	carried := c.tries.Retries()
 	resp, err := next(ctx, req)
 	if err == nil {
 		return resp, nil
 	}
 	err = s.repeat(ctx, c, err, next)
-	if c.tries.Retries() > 0 {
+	if c.tries.Retries() > carried {
 		s.metrics.repeated(c.Method, err == nil)
+	}
+	if err != nil {
+		s.remember(c, err)
 	}
 	return c, err
 }

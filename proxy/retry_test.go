@@ -333,3 +333,76 @@ func TestUnreachableUpstream(t *testing.T) {
 		})
 	}
 }
+
+// TestCallsMadeAgainAtOnce: the attempts of a call and of those that repeat it are counted together, for as long as it
+// is remembered; and what is another call has its own.
+func TestCallsMadeAgainAtOnce(t *testing.T) {
+	const window = 250 * time.Millisecond
+	for name, tt := range map[string]struct {
+		method, body string
+		header       []string
+		after        time.Duration
+		window       time.Duration
+		want         int // attempts of the second call
+	}{
+		"the same":                    {method: read, body: "hello", window: window, want: 0},
+		"with another trace":          {method: read, body: "hello", header: []string{"traceparent", "x", "grpc-timeout", "20S"}, window: window, want: 0},
+		"just in time":                {method: read, body: "hello", after: window - 1, window: window, want: 0},
+		"later":                       {method: read, body: "hello", after: window, window: window, want: 4},
+		"another request":             {method: read, body: "hellO", window: window, want: 4},
+		"another method":              {method: write, body: "hello", window: window, want: 4},
+		"another key":                 {method: read, body: "hello", header: []string{"api-key", "x"}, window: window, want: 4},
+		"nothing is to be remembered": {method: read, body: "hello", want: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				policy := standard()
+				policy.RepeatWindow = tt.window
+				r := newRig(t, policy, failing(1000, unavailable))
+				r.want("a call", r.callWith(t.Context(), read, "hello"), codes.Unavailable, 4)
+				time.Sleep(tt.after)
+				got := r.callWith(t.Context(), tt.method, tt.body, tt.header...)
+				r.want("the second", got, codes.Unavailable, 4+tt.want)
+				if refused := strings.HasPrefix(got.message, "qdrant-sidecar: not sent again: the same call has just failed after 4 attempts, the last with Unavailable: Service unavailable: shard 0"); refused != (tt.want == 0) {
+					t.Errorf("the answer: %+v", got)
+				}
+				if got.pushback() != "-1" {
+					t.Errorf("the caller is told to come again after %q", got.pushback())
+				}
+			})
+		})
+	}
+}
+
+// TestRestOfTheAttempts: a call that was given up on early leaves some to the one that repeats it, and the upstream is
+// told of all.
+func TestRestOfTheAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := standard()
+		policy.RepeatWindow = time.Second
+		var previous []string
+		r := newRig(t, policy, func(a arrival) error {
+			previous = append(previous, strings.Join(a.header.Get("grpc-previous-rpc-attempts"), ","))
+			return status.Error(codes.Internal, "Service internal error: io")
+		})
+		// INTERNAL is repeated once.
+		r.want("a call", r.call(read), codes.Internal, 2)
+		r.want("the same", r.call(read), codes.Internal, 4)
+		r.want("and again", r.call(read), codes.Internal, 4)
+		if !slices.Equal(previous, []string{"", "1", "2", "3"}) {
+			t.Errorf("the upstream was told of %q attempts before", previous)
+		}
+	})
+}
+
+// TestCallsThatAreNotRepeatedAreNotRemembered: who makes an unsafe call again wants it made again.
+func TestCallsThatAreNotRepeatedAreNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := standard()
+		policy.RepeatWindow = time.Second
+		r := newRig(t, policy, failing(2, unavailable))
+		r.want("an unsafe call", r.call(unsafe), codes.Unavailable, 1)
+		r.want("the same", r.call(unsafe), codes.Unavailable, 2)
+		r.want("and again", r.call(unsafe), codes.OK, 3)
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"qdrant-sidecar/internal/h2"
+	"qdrant-sidecar/resilience"
 )
 
 // Stages say where the time of a call went. All but FirstByte add up to Total.
@@ -123,12 +124,7 @@ func (c *Call) attempted() time.Duration {
 func (c *Call) backOff(ctx context.Context, d time.Duration) error {
 	if d > 0 {
 		from := time.Now()
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+		resilience.Wait(ctx, d)
 		c.backoff += time.Since(from)
 	}
 	return h2.Cause(ctx)

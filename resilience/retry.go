@@ -125,6 +125,11 @@ func (t *Tries) Start(d Decision) {
 	t.once |= d.rule.bit()
 }
 
+// Carry adds attempts that were made before, for a call that this one repeats.
+func (t *Tries) Carry(attempts int) {
+	t.retries = uint8(min(int(t.retries)+attempts, math.MaxUint8))
+}
+
 // Retries is how many attempts came before this one that the upstream may have
 // seen: the value of grpc-previous-rpc-attempts, to be sent unless 0.
 func (t *Tries) Retries() int { return int(t.retries) }

@@ -142,6 +142,13 @@ var policySettings = []*setting{
 		set:  one(boolean(func(c *config) *bool { return &c.policy.Retry.LimitedWrites })),
 	},
 	{
+		name: "repeat-window", value: "DURATION", initial: "250ms",
+		help: "How long the sidecar remembers a call that it has repeated in vain. The same call, made again within that time, has what is left of --retry-max, " +
+			"and when that is nothing it is answered at once with what the last attempt came to: SDKs that repeat by themselves (Rust's, Python's uploads) " +
+			"would multiply attempts. 0 is not at all.",
+		set: one(func(c *config, v string) (err error) { c.policy.RepeatWindow, err = parseDuration(v); return err }),
+	},
+	{
 		name: "circuit-breaker-threshold", value: "N", initial: "10", live: true,
 		help: "How many failures in a row, all of Qdrant's making, have calls of a method refused for a while. " +
 			"A success rate below 80 % of at least 20 calls in 10s does so, too. 0 is never.",

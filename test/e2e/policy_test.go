@@ -164,6 +164,26 @@ func TestRetryBuffers(t *testing.T) {
 		[]string{"--retry-buffer-per-call", `"2GiB"`, "1GiB", "--retry-buffer-total", `"0"`, "1KiB"})
 }
 
+// TestRepeatWindow counts attempts of a call that fails and is made again.
+func TestRepeatWindow(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]int{"--repeat-window=1m": 2, "--repeat-window=0": 4} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			invoke, count := attempts(t, failing(codes.Unavailable, "not now"), "--retry-base-delay=0", "--retry-max=1", flag)
+			for range 2 {
+				if err := invoke(bounded(t), readMethod); status.Code(err) != codes.Unavailable {
+					t.Error(err)
+				}
+			}
+			if count() != want {
+				t.Errorf("%d attempts, want %d", count(), want)
+			}
+		})
+	}
+	refused(t, quiet(), []string{"check-config", "--repeat-window=-1s"}, []string{"--repeat-window"})
+}
+
 // TestTimeouts has calls without a deadline end by the setting for their kind,
 // which the caller is told, and those with one by that.
 func TestTimeouts(t *testing.T) {

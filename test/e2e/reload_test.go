@@ -185,7 +185,7 @@ func TestReloadRefused(t *testing.T) {
 		return healthy(c)
 	})
 	file := writeFile(t, "config.yaml", "retry-max: 1\nretry-base-delay: 0\ncircuit-breaker-threshold: 0\n")
-	s := sidecar.Start(t, sidecar.Options{Upstream: u.url(), Admin: true, Args: []string{"--config", file}})
+	s := sidecar.Start(t, sidecar.Options{Upstream: u.url(), Admin: true, Args: []string{"--config", file, "--repeat-window=0"}})
 	s.ExpectError("nothing was changed")
 	conn := newConn(t, s.GRPC)
 	same := func(what string) {

@@ -87,15 +87,15 @@ func TestRESTOfMemory(t *testing.T) {
 			t.Errorf("%s: %s %s, want %s", path, answer.Status, text, want)
 		}
 	}
-	answer, text := ask(t, s.REST, http.MethodPut, "/collections/c", strings.NewReader("{}"))
+	answer, text := ask(t, s.REST, http.MethodPost, "/snapshots", http.NoBody)
 	if answer.StatusCode != http.StatusNotImplemented || !json.Valid([]byte(text)) || !strings.Contains(text, "memory://") {
-		t.Errorf("a write: %s %s", answer.Status, text)
+		t.Errorf("a snapshot: %s %s", answer.Status, text)
 	}
 	eventually(t, "metrics of REST", func() error {
 		text := mustGet(t, s.Metrics, "/metrics").text
 		for _, want := range []string{
 			`qdrant_sidecar_rest_requests_total{code="200",route="GET /collections"} 1`,
-			`qdrant_sidecar_rest_requests_total{code="501",route="PUT /collections/{collection_name}"} 1`,
+			`qdrant_sidecar_rest_requests_total{code="501",route="POST /snapshots"} 1`,
 			`qdrant_sidecar_rest_attempts_total{outcome="ok",route="GET /"} 1`,
 			`qdrant_sidecar_rest_request_seconds_count{route="GET /cluster"} 1`,
 			"qdrant_sidecar_rest_requests_in_flight 0",

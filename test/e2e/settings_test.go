@@ -58,6 +58,7 @@ func shownBy() map[string]func(*testing.T) {
 		"--retry-base-delay":              TestRetries,
 		"--retry-buffer-per-call":         TestRetryBuffers,
 		"--retry-buffer-total":            TestRetryBuffers,
+		"--repeat-window":                 TestRepeatWindow,
 		"--retry-writes":                  TestRetries,
 		"--retry-writes-on-internal":      TestRetries,
 		"--retry-writes-on-rate-limit":    TestRetries,

@@ -24,6 +24,7 @@ func seenBy() map[string]func(*testing.T) {
 		"CANCELLED":           TestLeavingCallers,
 		"SHUTTING_DOWN":       TestShutdownCutsCalls,
 		"HEADER_TOO_LARGE":    TestTooMuchMetadata,
+		"ATTEMPTS_EXHAUSTED":  TestCallsMadeAgainAtOnce,
 		// Why a call was not repeated.
 		"permanent":      TestWhatMayBeRepeated,
 		"not_idempotent": TestWhatMayBeRepeated,

@@ -205,3 +205,24 @@ func (r row) announced(t *testing.T, up *scripted, w want) {
 		t.Errorf("attempts said of those before: %q, want %q", got, told)
 	}
 }
+
+// TestCallsMadeAgainAtOnce plays SDKs that make a failed call again by themselves: on another connection, as Rust's
+// does, and three times, as Python's uploads do.
+func TestCallsMadeAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	r := start(t, "--repeat-window=1m") // also for the slowest of machines
+	for _, path := range []string{readPath, writePath} {
+		name := "again " + path
+		r.up.on(name, script{fault: says(codes.Unavailable, "busy")})
+		r.pad(20) // for the budget
+		if got := r.call(path, name, []byte("x")); got.reason() != "" || r.up.attempts(name) != 4 {
+			t.Errorf("%s: %d attempts: %v %s", path, r.up.attempts(name), got.code, got.message)
+		}
+		for range 3 {
+			got := dial(t, r.GRPC).call(path, name, []byte("x"))
+			if got.code != codes.Unavailable || got.reason() != "ATTEMPTS_EXHAUSTED" || got.told() != "-1" || r.up.attempts(name) != 4 {
+				t.Errorf("%s again: %d attempts: %v %s", path, r.up.attempts(name), got.code, got.message)
+			}
+		}
+	}
+}
