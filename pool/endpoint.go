@@ -52,26 +52,44 @@ func (e *ConnectError) Error() string {
 // Unwrap returns what the dial, the TLS handshake or the preface failed with.
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// connect opens one HTTP/2 connection. A failure is a [*ConnectError], unless
-// ctx itself was cancelled.
-func (e *Endpoint) connect(ctx context.Context, pingInterval time.Duration) (*transport, error) {
+// Open opens a byte stream, over TLS if there is a configuration for it. A failure is
+// a [*ConnectError], unless ctx itself was cancelled.
+func (e *Endpoint) Open(ctx context.Context) (conn net.Conn, err error) {
+	err = e.attempt(ctx, func(ctx context.Context) error {
+		conn, err = e.open(ctx)
+		return err
+	})
+	return conn, err
+}
+
+// connect opens one HTTP/2 connection. Failures are as of Open.
+func (e *Endpoint) connect(ctx context.Context, pingInterval time.Duration) (t *transport, err error) {
+	err = e.attempt(ctx, func(ctx context.Context) error {
+		t, err = e.speak(ctx, pingInterval)
+		return err
+	})
+	return t, err
+}
+
+// attempt bounds an attempt to connect, and says why it failed.
+func (e *Endpoint) attempt(ctx context.Context, try func(context.Context) error) error {
 	attempt, cancel := context.WithTimeoutCause(ctx, connectTimeout, errNoAnswer)
 	defer cancel()
-	t, err := e.open(attempt, pingInterval)
+	err := try(attempt)
 	if err == nil {
-		return t, nil
+		return nil
 	}
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if attempt.Err() != nil {
 		// The step that was under way reports the expiry in words of its own.
 		err = errors.Join(context.Cause(attempt), err)
 	}
-	return nil, &ConnectError{Address: e.Address, Reason: reason(err, e.TLS != nil), Err: err}
+	return &ConnectError{Address: e.Address, Reason: reason(err, e.TLS != nil), Err: err}
 }
 
-func (e *Endpoint) open(ctx context.Context, pingInterval time.Duration) (*transport, error) {
+func (e *Endpoint) open(ctx context.Context) (net.Conn, error) {
 	dial := e.Dial
 	if dial == nil {
 		dial = func(ctx context.Context) (net.Conn, error) {
@@ -82,17 +100,26 @@ func (e *Endpoint) open(ctx context.Context, pingInterval time.Duration) (*trans
 	if err != nil {
 		return nil, err
 	}
-	if e.TLS != nil {
-		secured := tls.Client(conn, e.TLS())
-		if err := secured.HandshakeContext(ctx); err != nil {
-			conn.Close()
-			return nil, err
-		}
-		if proto := secured.ConnectionState().NegotiatedProtocol; proto != "h2" {
-			conn.Close()
-			return nil, errNoALPN
-		}
-		conn = secured
+	if e.TLS == nil {
+		return conn, nil
+	}
+	secured := tls.Client(conn, e.TLS())
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// speak opens a stream and HTTP/2 on it.
+func (e *Endpoint) speak(ctx context.Context, pingInterval time.Duration) (*transport, error) {
+	conn, err := e.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if secured, ok := conn.(*tls.Conn); ok && secured.ConnectionState().NegotiatedProtocol != "h2" {
+		conn.Close()
+		return nil, errNoALPN
 	}
 	return newTransport(ctx, conn, e, pingInterval)
 }

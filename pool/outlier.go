@@ -39,8 +39,10 @@ func (e *ejection) stop() {
 // in a row eject the node, for longer each time, unless it is the last that is good
 // or half of all are ejected already. What a lost connection took with it is one
 // failure ([LostError].First). It may be called after Release.
-func (l *Lease) Report(failed bool) {
-	n := l.conn.node
+func (l *Lease) Report(failed bool) { l.conn.node.Report(failed) }
+
+// Report is [Lease.Report] for an attempt that went to the node by another way.
+func (n *Node) Report(failed bool) {
 	if !failed {
 		if n.failures.Load() != 0 {
 			n.failures.Store(0)

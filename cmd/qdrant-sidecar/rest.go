@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/test/bufconn"
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/rest"
 )
 
@@ -53,8 +55,9 @@ var restSettings = []*setting{
 	},
 	{
 		name: "rest-url", value: "URL",
-		help: "Qdrant's REST API, http(s)://host[:port]. Without it, port 6333 of the host of --url.",
-		set:  one(func(c *config, v string) (err error) { c.rest.upstream, err = parseRESTURL(v); return err }),
+		help: "Qdrant's REST API, http(s)://host[:port]. Without it, port 6333 of the host of --url, or of each of its nodes: a caller's connection stays with one that is well, " +
+			"and snapshots are those of the first.",
+		set: one(func(c *config, v string) (err error) { c.rest.upstream, err = parseRESTURL(v); return err }),
 	},
 	{
 		name: "rest-max-requests", value: "N", initial: "128", live: true,
@@ -117,11 +120,25 @@ func (c *config) restOff() string {
 		return ""
 	case up == (restUpstream{}):
 		return fmt.Sprintf("a socket, %s, has no REST API beside it: say with --rest-url where that is", c.upstream)
-	case upstream{host: up.host, port: up.port}.reaches(c.rest.listen):
+	case c.restLoops(up):
 		return fmt.Sprintf("Qdrant's REST API at %s is the sidecar's own --rest-listen %s, so every request would loop: "+
 			"listen elsewhere, for instance --rest-listen 127.0.0.1:6335, say with --rest-url where Qdrant's is, or switch it off", up, c.rest.listen)
 	}
 	return ""
+}
+
+// restLoops reports whether the REST API, or that of any node, is what the sidecar itself
+// listens on.
+func (c *config) restLoops(up restUpstream) bool {
+	hosts := []string{up.host}
+	if c.rest.upstream == (restUpstream{}) {
+		for _, other := range c.others {
+			hosts = append(hosts, other.host)
+		}
+	}
+	return slices.ContainsFunc(hosts, func(host string) bool {
+		return upstream{host: host, port: up.port}.reaches(c.rest.listen)
+	})
 }
 
 // checkREST adds the problems of the REST side, and switches it off where nobody
@@ -178,14 +195,14 @@ func (s *sidecar) startREST(tracer trace.Tracer) {
 		}
 		return
 	}
-	up := rest.Upstream{Address: c.restUpstream().String(), TLS: s.restSecurity(c.restUpstream())}
+	up := pool.Endpoint{Address: c.restUpstream().String(), TLS: s.restSecurity(c.restUpstream())}
 	if s.memory != nil && c.restUpstream() == (restUpstream{}) {
 		lis := bufconn.Listen(1 << 20)
 		s.serve(func() error { return s.memory.ServeREST(lis) })
-		up = rest.Upstream{Address: c.upstream.String(), Dial: func(ctx context.Context) (net.Conn, error) { return lis.DialContext(ctx) }}
+		up = pool.Endpoint{Address: c.upstream.String(), Dial: func(ctx context.Context) (net.Conn, error) { return lis.DialContext(ctx) }}
 	}
 	s.rest = rest.New(rest.Config{
-		Upstream: up, APIKey: c.apiKey, Budget: s.proxy.Budget(), Pauser: s.proxy.Pauser(), Resilience: c.restResilience(),
+		Upstream: up, Nodes: s.restNodes(), APIKey: c.apiKey, Budget: s.proxy.Budget(), Pauser: s.proxy.Pauser(), Resilience: c.restResilience(),
 		WriteStall: c.limits.WriteStall, Slow: rest.Slow(c.slow), Observer: s.proxy.RESTObserver(), Tracer: tracer, Logger: s.log,
 	})
 	for _, lis := range s.listeners {
@@ -193,6 +210,31 @@ func (s *sidecar) startREST(tracer trace.Tracer) {
 			s.serve(func() error { return s.rest.Serve(lis) })
 		}
 	}
+}
+
+// restNodes returns the nodes of the REST side: those of the gRPC side, each at its REST
+// port; nil where --rest-url names one place for all, or there is one only.
+func (s *sidecar) restNodes() *rest.Nodes {
+	c := s.config
+	if c.rest.upstream != (restUpstream{}) || !c.upstream.dns && len(c.others) == 0 {
+		return nil
+	}
+	secured := map[string]bool{} // by host
+	for _, u := range c.upstreams() {
+		secured[u.host] = u.tls
+	}
+	return &rest.Nodes{Pool: s.pool, Upstream: func(address string) pool.Endpoint {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			host = address // of nothing that was ever parsed
+		}
+		at := restUpstream{tls: secured[host], host: host, port: restPort}
+		if c.upstream.dns {
+			name := restUpstream{tls: c.upstream.tls, host: c.upstream.host, port: restPort}
+			return pool.Endpoint{Address: at.String(), Authority: name.String(), TLS: s.restSecurity(name)}
+		}
+		return pool.Endpoint{Address: at.String(), TLS: s.restSecurity(at)}
+	}}
 }
 
 // drainREST ends the REST side beside the rest. Its requests in flight that had to

@@ -5,9 +5,11 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -50,6 +52,50 @@ func readOutcome(answer *http.Response, o *resilience.Outcome) {
 			o.Code = codes.Unknown
 		}
 	}
+}
+
+// maxHeld is how long an answer may be to be taken whole before any of it is passed on.
+const maxHeld = 1 << 20
+
+// hold takes the body of an answer that is short, unless it may be a download. If it
+// breaks off, there has been no answer: a read can be made again, and the caller of a
+// write be told in words. It counts among the stored requests. When those are too
+// many, or it is longer, it is passed on as it comes.
+func (x *exchange) hold(answer *http.Response) error {
+	n := answer.ContentLength
+	if !x.route.whole || n == 0 || n > maxHeld || x.request.Method == http.MethodHead {
+		return nil
+	}
+	if n < 0 { // what is compressed on the way does not say
+		n = maxHeld
+	}
+	store := &x.server.store
+	if store.Add(n-x.held) > maxStoredTogether {
+		store.Add(-n)
+		x.held = 0
+		return nil
+	}
+	x.held = n
+	if x.late != nil {
+		// The time of a read is that of the beginning, which has come. If the rest does
+		// not, decide sees to what is left.
+		x.late.Stop()
+		defer func() { x.late.Reset(max(x.left(), time.Second)) }()
+	}
+	var text bytes.Buffer
+	if got, err := io.CopyN(&text, answer.Body, maxHeld); err == nil && got == maxHeld {
+		// It may be that this is all.
+		answer.Body = restOfBody{io.MultiReader(&text, answer.Body), answer.Body}
+		return nil
+	} else if !errors.Is(err, io.EOF) {
+		answer.Body.Close()
+		return err
+	}
+	answer.Body.Close()
+	whole := &storedBody{}
+	whole.Reset(text.Bytes())
+	answer.Body = whole
+	return nil
 }
 
 // storedBody is a body that is here as a whole.

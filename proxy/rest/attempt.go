@@ -39,18 +39,17 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 // enter asks whether an attempt may be made: for a place, and only then the
 // breaker, whose leave is about to be used then. Whoever asks whether Qdrant is
 // there is to hear it from Qdrant.
-func (x *exchange) enter(ctx context.Context) (err error) {
-	if x.route.health {
-		return nil
-	}
-	if !x.admitted {
+func (x *exchange) enter(ctx context.Context) error {
+	if !x.route.health && !x.admitted {
 		if err := x.server.admission.Acquire(ctx); err != nil {
 			return err
 		}
 		x.admitted = true
 	}
-	x.permit, err = x.server.breakers.Allow(x.route.index)
-	return err
+	if err := x.choose(ctx); err != nil || x.route.health {
+		return err
+	}
+	return x.allow()
 }
 
 func (x *exchange) releasePlace() {
@@ -65,12 +64,17 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	a := attempt{begun: time.Now()}
 	out := r.WithContext(a.trace(r.Context()))
 	out.Body = x.body.reader(r)
+	x.address(out)
 	span := x.beginAttemptSpan(out)
-	answer, err := x.server.transport.RoundTrip(out)
+	answer, err := x.site.transport.RoundTrip(out)
+	if err == nil {
+		err = x.hold(answer)
+	}
 	o := resilience.Outcome{Elapsed: time.Since(a.begun)}
 	if err == nil {
 		readOutcome(answer, &o)
 	} else {
+		answer = nil
 		// What it came to is the caller's word first: its end breaks connections.
 		if cause := context.Cause(r.Context()); cause != nil {
 			err = cause
@@ -82,6 +86,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	x.verdict = resilience.Classify(o)
 	x.permit.Done(x.verdict.Fault)
 	x.permit = resilience.Permit{}
+	x.report()
 	x.attempts = append(x.attempts, x.verdict.Cause)
 	endAttemptSpan(span, answer, x.verdict.Cause)
 	return answer, err
@@ -148,17 +153,19 @@ func (x *exchange) again(ctx context.Context, answer *http.Response) bool {
 	// Others may have the place meanwhile. What was answered is kept, for it is what
 	// the caller gets if there is no other attempt.
 	x.releasePlace()
-	if pause(ctx, d.Wait) != nil {
+	if resilience.Wait(ctx, d.Wait); ctx.Err() != nil {
 		x.notRetried = resilience.Gone
 		return false
 	}
+	before := x.site
+	x.elsewhere = d.Elsewhere
 	if x.enter(ctx) != nil {
 		x.notRetried = resilience.OwnRefusal
 		return false
 	}
 	if x.verdict.Cause == resilience.NeverSent {
 		// What has been idle beside that connection may have ended with it.
-		x.server.transport.CloseIdleConnections()
+		before.transport.CloseIdleConnections()
 	}
 	x.tries.Start(d)
 	return true
@@ -190,11 +197,20 @@ func (x *exchange) decide(ctx context.Context, answer *http.Response) resilience
 	case x.route.health:
 		// Who asks whether Qdrant is there wants to know that it is not.
 		return resilience.Decision{Reason: resilience.Disabled}
-	case !x.retrying && !x.server.cfg.Budget.Take(now):
+	case !x.retrying && !x.take(now):
 		return resilience.Decision{Reason: resilience.OverBudget}
 	}
 	x.retrying = true
 	return d
+}
+
+// take asks the budget for a retry. A request has a connection to itself, so those of a Qdrant that goes away end one
+// by one; still they are one failure together (docs/decisions/0011-a-lost-connection-is-one-failure.md).
+func (x *exchange) take(now time.Time) bool {
+	if x.verdict.Cause == resilience.Lost {
+		return x.server.cfg.Budget.TakeTogether(now)
+	}
+	return x.server.cfg.Budget.Take(now)
 }
 
 func (x *exchange) returnRetry() {
@@ -202,18 +218,4 @@ func (x *exchange) returnRetry() {
 		x.retrying = false
 		x.server.cfg.Budget.Return()
 	}
-}
-
-// pause waits. The error is the cause of ctx's end, also if that came with the end
-// of the wait.
-func pause(ctx context.Context, d time.Duration) error {
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-	return context.Cause(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/resilience"
 )
 
@@ -50,6 +51,9 @@ func judge(cause error) verdict {
 	if connect, ok := errors.AsType[*ConnectError](cause); ok {
 		return verdict{http.StatusServiceUnavailable, NoHealthyUpstream, connect.Error(), soon}
 	}
+	if connect, ok := errors.AsType[*pool.ConnectError](cause); ok {
+		return verdict{http.StatusServiceUnavailable, NoHealthyUpstream, connect.Error(), soon}
+	}
 	if lost, ok := errors.AsType[*LostError](cause); ok {
 		if !lost.Sent {
 			return verdict{http.StatusServiceUnavailable, NoHealthyUpstream, lost.Error(), soon}
@@ -74,6 +78,8 @@ func judge(cause error) verdict {
 	case errors.Is(cause, context.Canceled):
 		// Nobody reads it. The status is nginx's.
 		return verdict{code: 499, reason: Cancelled, message: "the caller went away"}
+	case errors.Is(cause, pool.ErrClosed):
+		return verdict{http.StatusServiceUnavailable, ShuttingDown, "the sidecar is shutting down", soon}
 	case errors.Is(cause, errConnect):
 		return verdict{code: http.StatusMethodNotAllowed, reason: Unsupported, message: cause.Error()}
 	default:

@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/resilience"
 )
 
@@ -32,6 +33,15 @@ type exchange struct {
 	// that ends what takes longer.
 	deadline time.Time
 	late     *time.Timer
+
+	// held is how much of its answer is stored.
+	held int64
+
+	// site is where the attempt under way or the last one goes; node is its node, nil
+	// where there is only one site. elsewhere asks for another node than that.
+	site      *site
+	node      *pool.Node
+	elsewhere bool
 
 	tries    resilience.Tries
 	attempts []resilience.Cause
@@ -130,6 +140,7 @@ func (x *exchange) end() {
 	x.returnRetry()
 	x.server.cfg.Budget.End()
 	x.body.release(&x.server.store)
+	x.server.store.Add(-x.held)
 	x.observe()
 	if p != nil {
 		panic(p)
@@ -184,7 +195,9 @@ func (x *exchange) log(o Observation) {
 		slog.Int("code", o.Code),
 		slog.Float64("seconds", o.Duration.Seconds()),
 		slog.String("peer", x.request.RemoteAddr),
-		slog.String("upstream", x.server.cfg.Upstream.Address),
+	}
+	if x.site != nil {
+		attrs = append(attrs, slog.String("upstream", x.site.upstream.Address))
 	}
 	if o.Reason != "" {
 		attrs = append(attrs, slog.String("reason", string(o.Reason)), slog.String("error", x.failure.message))

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/rest"
 	"qdrant-sidecar/resilience"
 )
@@ -60,7 +61,7 @@ func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, r 
 		serving.Go(func() { _ = qdrant.Serve(upstream) })
 		r := &rig{observed: newObserved(), budget: resilience.NewBudget(time.Now())}
 		r.server = rest.New(rest.Config{
-			Upstream: rest.Upstream{Address: "qdrant:6333", Dial: upstream.dial}, Budget: r.budget, WriteStall: 30 * time.Second,
+			Upstream: pool.Endpoint{Address: "qdrant:6333", Dial: upstream.dial}, Budget: r.budget, WriteStall: 30 * time.Second,
 			Observer: r.observer(), Logger: slog.New(slog.DiscardHandler),
 		})
 		lis := newPipeListener()

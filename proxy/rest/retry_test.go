@@ -231,7 +231,7 @@ func TestPlainForwarder(t *testing.T) {
 // TestBudget gives up repeating when too much is repeated.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	u := newUpstream(t, always(""))
+	u := newUpstream(t, always(reply(503, "{}")))
 	r := newRig(t, u.address())
 	now := time.Now()
 	for range 3 {
@@ -256,5 +256,76 @@ func TestBudget(t *testing.T) {
 	}
 	if got := r.budget.State(time.Now()).RecentRetries; got != 3+3 {
 		t.Errorf("%d were taken, want three here and one for each repetition", got)
+	}
+}
+
+// TestBudgetOfLostConnections: that connections end is no sign of too much work, so those retries are not bounded by
+// what is under way.
+func TestBudgetOfLostConnections(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, inOrder("", reply(200, "ok")))
+	r := newRig(t, u.address())
+	for range 3 {
+		if !r.budget.Take(time.Now()) {
+			t.Fatal("no budget")
+		}
+		defer r.budget.Return()
+	}
+	if got := exchange(t, r.addr, plain("POST", query, "{}")); got.code != 200 {
+		t.Errorf("%+v", got)
+	}
+}
+
+const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+// TestShortAnswersComeWhole has the connection break in the middle of an answer.
+func TestShortAnswersComeWhole(t *testing.T) {
+	t.Parallel()
+	broken := func(length int) string {
+		return "HTTP/1.1 200 OK\r\nContent-Length: " + itoa(length) + "\r\n\r\nhalf" + cut
+	}
+	for name, tt := range map[string]struct {
+		method, path string
+		answer       string
+		code         int // 0 is that the answer breaks off, for the caller as well
+		reason       rest.Reason
+		sent         int
+	}{
+		"a read is made again":      {method: "POST", path: query, answer: broken(8), code: 200, sent: 2},
+		"a slow one as well":        {method: "GET", path: "/collections/c/snapshots", answer: broken(8), code: 200, sent: 2},
+		"a write is not":            {method: "PUT", path: "/collections/c/points", answer: broken(8), code: 503, reason: rest.UpstreamLost, sent: 1},
+		"what nobody knows passes":  {method: "POST", path: "/new", answer: broken(8), reason: rest.UpstreamLost, sent: 1},
+		"downloads pass as is":      {method: "GET", path: "/collections/c/snapshots/x", answer: broken(8), reason: rest.UpstreamLost, sent: 1},
+		"and so do long answers":    {method: "POST", path: query, answer: broken(1<<20 + 1), reason: rest.UpstreamLost, sent: 1},
+		"one of unknown length":     {method: "POST", path: query, answer: chunked + "4\r\nhalf\r\n" + cut, code: 200, sent: 2},
+		"that turns out to be long": {method: "POST", path: query, answer: chunked + "100001\r\n" + strings.Repeat("x", 1<<20+1) + "\r\n" + cut, reason: rest.UpstreamLost, sent: 1},
+		"a longest one comes back":  {method: "POST", path: query, answer: reply(200, strings.Repeat("x", 1<<20)), code: 200, sent: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t, inOrder(tt.answer, reply(200, "whole")))
+			r := newRig(t, u.address())
+			body := ""
+			if tt.method != "GET" {
+				body = "{}"
+			}
+			conn, reader := dial(t, r.addr, plain(tt.method, tt.path, body))
+			defer conn.Close()
+			got, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer got.Body.Close()
+			text, err := io.ReadAll(got.Body)
+			if (err != nil) != (tt.code == 0) || err == nil && got.StatusCode != tt.code {
+				t.Errorf("%d with %d bytes, %v", got.StatusCode, len(text), err)
+			}
+			if tt.code == 503 && !strings.HasPrefix(string(text), `{"status":{"error":"qdrant-sidecar: `) {
+				t.Errorf("the answer is %s", text)
+			}
+			if o := r.last(t, 1); o.Reason != tt.reason || len(u.seen()) != tt.sent {
+				t.Errorf("sent %d times: %+v", len(u.seen()), o)
+			}
+		})
 	}
 }

@@ -18,7 +18,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 			out.Header[name] = values
 		}
 	}
-	x.address(p)
+	x.path(p)
 	// Nothing is spoken here but HTTP; Java's client asks for h2c with each request.
 	out.Header.Del("Connection")
 	out.Header.Del("Upgrade")
@@ -39,17 +39,22 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	x.addAPIKey(in.Header, out.Header)
 }
 
-// address sets where the request goes, with path and query to the byte.
-func (x *exchange) address(p *httputil.ProxyRequest) {
-	in, out := p.In, p.Out
-	up := x.server.cfg.Upstream
-	out.URL.Scheme, out.URL.Host = "http", up.Address
-	out.URL.RawQuery, out.URL.ForceQuery = in.URL.RawQuery, in.URL.ForceQuery
-	if up.TLS != nil {
-		out.URL.Scheme = "https"
+// address sets where an attempt goes.
+func (x *exchange) address(out *http.Request) {
+	to := *out.URL
+	to.Scheme, to.Host = "http", x.site.upstream.Address
+	if x.site.upstream.TLS != nil {
+		to.Scheme = "https"
 		// As on the gRPC side: docs/decisions/0003-authority-over-tls.md.
-		out.Host = up.Address
+		out.Host = x.site.host()
 	}
+	out.URL = &to
+}
+
+// path keeps path and query to the byte.
+func (*exchange) path(p *httputil.ProxyRequest) {
+	in, out := p.In, p.Out
+	out.URL.RawQuery, out.URL.ForceQuery = in.URL.RawQuery, in.URL.ForceQuery
 	path, _, _ := strings.Cut(in.RequestURI, "?")
 	// Opaque is written as it is, but two slashes have a meaning of their own there,
 	// and an absolute URL is for proxies that are spoken to as such.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/rest"
 	"qdrant-sidecar/resilience"
 )
@@ -29,7 +30,7 @@ type upstream struct {
 	lis     net.Listener
 	serving sync.WaitGroup
 	// answer gets the number of the request, from 1, and all of it. "" closes the
-	// connection.
+	// connection, and so does cut at the end.
 	answer   func(n int, request string) string
 	accepted atomic.Int64
 
@@ -95,11 +96,15 @@ func (u *upstream) serve(conn net.Conn) {
 		if answer == "" {
 			return
 		}
-		if _, err := io.WriteString(conn, answer); err != nil {
+		text, broken := strings.CutSuffix(answer, cut)
+		if _, err := io.WriteString(conn, text); err != nil || broken {
 			return
 		}
 	}
 }
+
+// cut ends an answer that breaks off.
+const cut = "[the connection ends here]"
 
 // seen returns the requests so far.
 func (u *upstream) seen() []string {
@@ -188,7 +193,7 @@ func newRig(t testing.TB, address string, change ...func(*rest.Config)) *rig {
 	t.Helper()
 	r := &rig{observed: newObserved(), budget: resilience.NewBudget(time.Now())}
 	cfg := rest.Config{
-		Upstream: rest.Upstream{Address: address}, Budget: r.budget, Resilience: patient(),
+		Upstream: pool.Endpoint{Address: address}, Budget: r.budget, Resilience: patient(),
 		Observer: r.observer(), Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {

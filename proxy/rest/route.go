@@ -18,6 +18,10 @@ type route struct {
 	class resilience.Class
 	// quick says that its answer takes no time of its own to begin.
 	quick bool
+	// whole says that its answer comes in one piece, for which a caller can wait.
+	whole bool
+	// local says that each node has its own answer.
+	local bool
 	// health says that it asks whether Qdrant is well, so that nobody but Qdrant is to
 	// answer.
 	health bool
@@ -45,10 +49,16 @@ func newRoutes() routes {
 		segments := split(row.path)
 		r.bySegments[len(segments)] = append(r.bySegments[len(segments)], &route{
 			index: i, name: row.method + " " + row.path, class: row.class, quick: row.kind == quick, health: row.kind == health,
+			local: isLocal(row.path), whole: row.kind != lasting || row.class != resilience.Read,
 			method: row.method, segments: segments,
 		})
 	}
 	return r
+}
+
+// isLocal says that a route is about one node: its disk, its numbers.
+func isLocal(path string) bool {
+	return strings.Contains(path, "/snapshot") || path == "/metrics" || path == "/telemetry"
 }
 
 // Routes returns the names of all routes: the closed set of labels that this

@@ -10,7 +10,6 @@ package rest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/resilience"
 )
 
@@ -40,17 +40,12 @@ const (
 	maxStreams = 256
 )
 
-// Upstream is Qdrant's REST API and how to reach it.
-type Upstream struct {
-	// Address is host:port. It names the upstream in errors and is, over TLS, the
-	// host of requests.
-	Address string
-	// TLS returns the client configuration of a new connection; nil means plaintext.
-	// It must not offer h2: over HTTP/1 each request has a connection, and snapshots
-	// no window, to itself.
-	TLS func() *tls.Config
-	// Dial opens the byte stream; nil means TCP to Address.
-	Dial func(ctx context.Context) (net.Conn, error)
+// Nodes are those of a cluster, as the gRPC side knows them: which there are, which are
+// well, and which clients stay with which.
+type Nodes struct {
+	Pool *pool.Pool
+	// Upstream returns the REST API of the node whose gRPC API has this address.
+	Upstream func(address string) pool.Endpoint
 }
 
 // Resilience is what a Server does about failures.
@@ -70,7 +65,12 @@ type Resilience struct {
 
 // Config is what a Server is made of.
 type Config struct {
-	Upstream Upstream
+	// Upstream is Qdrant's REST API. Its Authority is, over TLS, the host of requests,
+	// if it is set, and else its Address. Its TLS must not offer h2: over HTTP/1 each
+	// request has a connection, and snapshots no window, to itself.
+	Upstream pool.Endpoint
+	// Nodes, if set, are many of which each request goes to one, instead of Upstream.
+	Nodes *Nodes
 	// APIKey is sent with requests whose callers sent no credentials; "" for none.
 	APIKey string
 	// Pauser, if set, has requests wait with whatever else it pauses.
@@ -142,21 +142,20 @@ type Observation struct {
 
 // Server takes requests and forwards them. Its methods may be called concurrently.
 type Server struct {
-	cfg       Config
-	log       *slog.Logger
-	warnings  *rate.Limiter
-	lines     *rate.Limiter
-	late      *rate.Limiter // of those that were only slow
-	http      *http.Server
-	transport *http.Transport
-	buffers   buffers
-	store     atomic.Int64 // bytes of stored requests
-	inFlight  atomic.Int64
-	cutting   atomic.Bool // what is in flight is ended
-	rules     atomic.Pointer[rules]
+	cfg      Config
+	log      *slog.Logger
+	warnings *rate.Limiter
+	lines    *rate.Limiter
+	late     *rate.Limiter // of those that were only slow
+	http     *http.Server
+	sites    sites
+	buffers  buffers
+	store    atomic.Int64 // bytes of stored requests
+	inFlight atomic.Int64
+	cutting  atomic.Bool // what is in flight is ended
+	rules    atomic.Pointer[rules]
 	// Of Config.Resilience, or doing nothing.
 	admission *resilience.Admission
-	breakers  *resilience.Breakers
 }
 
 // rules are what a request is under from its beginning to its end. They are replaced
@@ -179,8 +178,7 @@ func (s *Server) Apply(apiKey string, r *Resilience) {
 	s.rules.Store(&rules{apiKey: apiKey, policy: r.Policy, timeout: r.ReadTimeout})
 	s.admission.Resize(r.Admission.Limit, r.Admission.Queue)
 	s.admission.SetMaxWait(r.Admission.MaxWait)
-	s.breakers.SetThreshold(r.BreakerThreshold)
-	s.transport.CloseIdleConnections()
+	s.sites.apply(r.BreakerThreshold)
 }
 
 // While Qdrant is down every request fails: what is logged of that is bounded,
@@ -197,10 +195,11 @@ func New(cfg Config) *Server {
 		warnings: rate.NewLimiter(linesPerSecond, lineBurst), lines: rate.NewLimiter(linesPerSecond, lineBurst),
 		late: rate.NewLimiter(linesPerSecond, lineBurst),
 	}
-	s.transport = newTransport(cfg.Upstream, &s.buffers)
 	s.admission = resilience.NewAdmission(resilience.AdmissionConfig{})
-	s.breakers = resilience.NewBreakers(resilience.BreakerConfig{OnChange: cfg.Observer.BreakerChanged}, cfg.Upstream.Address, Routes())
-	s.breakers.SetAlone(true) // there is no other Qdrant to ask meanwhile
+	if cfg.Nodes == nil {
+		s.sites.only = s.newSite(cfg.Upstream)
+		s.sites.only.breakers.SetAlone(true) // there is no other Qdrant to ask meanwhile
+	}
 	s.Apply(cfg.APIKey, cfg.Resilience)
 	if cfg.Pauser != nil {
 		cfg.Pauser.Add(s.admission)
@@ -210,6 +209,7 @@ func New(cfg Config) *Server {
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
 		Handler:           s,
+		ConnContext:       withHome,
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ReadHeaderTimeout: headerTimeout,
@@ -229,6 +229,9 @@ func (s *Server) Serve(lis net.Listener) error {
 	if s.cfg.WriteStall > 0 {
 		lis = patientListener{lis, s.cfg.WriteStall}
 	}
+	if s.cfg.Nodes != nil {
+		lis = homeListener{lis}
+	}
 	if err := s.http.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving %s: %w", lis.Addr(), err)
 	}
@@ -243,7 +246,7 @@ func (s *Server) Drain(ctx context.Context) (cut int) {
 		s.cutting.Store(true)
 		_ = s.http.Close()
 	}
-	s.transport.CloseIdleConnections()
+	s.sites.closeIdle()
 	return cut
 }
 

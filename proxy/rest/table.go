@@ -12,6 +12,8 @@ type kind uint8
 const (
 	// lasting takes as long as there is data, or as the cluster needs.
 	lasting kind = iota
+	// slow takes its time, and then says it in one piece.
+	slow
 	// quick begins to answer in the time of a read.
 	quick
 	// health asks whether Qdrant is well.
@@ -56,8 +58,8 @@ var table = []struct {
 	{get, "/healthz", read, health, "probe"},
 	{get, "/livez", read, health, "probe"},
 	{get, "/readyz", read, health, "probe"},
-	{get, "/metrics", read, lasting, "walks all collections"},
-	{get, "/telemetry", read, lasting, "walks all collections"},
+	{get, "/metrics", read, slow, "walks all collections"},
+	{get, "/telemetry", read, slow, "walks all collections"},
 	{get, "/issues", read, quick, "reads"},
 	{remove, "/issues", unsafe, lasting, "forgets what may have come up since"},
 	{get, "/quotas", read, quick, "reads"},
@@ -66,11 +68,11 @@ var table = []struct {
 	{get, "/dashboard", read, lasting, "serves files"},
 
 	{get, "/cluster", read, quick, "reads"},
-	{get, "/cluster/telemetry", read, lasting, "asks all nodes"},
+	{get, "/cluster/telemetry", read, slow, "asks all nodes"},
 	{post, "/cluster/recover", unsafe, lasting, "changes the cluster"},
 	{remove, "/cluster/peer/{peer_id}", unsafe, lasting, "changes the cluster"},
 
-	{get, "/snapshots", read, lasting, "reads a disk"},
+	{get, "/snapshots", read, slow, "reads a disk"},
 	{post, "/snapshots", unsafe, lasting, "each makes a file"},
 	{get, "/snapshots/{snapshot_name}", read, lasting, "downloads"},
 	{remove, "/snapshots/{snapshot_name}", unsafe, lasting, "removes a file"},
@@ -119,7 +121,7 @@ var table = []struct {
 	{post, points + "/discover/batch", read, quick, "reads"},
 	{get, points + "/{id}", read, quick, "reads"},
 
-	{get, collection + "/snapshots", read, lasting, "reads a disk"},
+	{get, collection + "/snapshots", read, slow, "reads a disk"},
 	{post, collection + "/snapshots", unsafe, lasting, "each makes a file"},
 	{post, collection + "/snapshots/upload", unsafe, lasting, "replaces a collection"},
 	{put, collection + "/snapshots/recover", unsafe, lasting, "replaces a collection"},
@@ -130,7 +132,7 @@ var table = []struct {
 	{put, collection + "/shards", unsafe, lasting, "changes the cluster"},
 	{post, collection + "/shards/delete", unsafe, lasting, "changes the cluster"},
 	{get, shard + "/snapshot", read, lasting, "downloads"},
-	{get, shard + "/snapshots", read, lasting, "reads a disk"},
+	{get, shard + "/snapshots", read, slow, "reads a disk"},
 	{post, shard + "/snapshots", unsafe, lasting, "each makes a file"},
 	{post, shard + "/snapshots/upload", unsafe, lasting, "replaces a shard"},
 	{put, shard + "/snapshots/recover", unsafe, lasting, "replaces a shard"},

@@ -98,9 +98,9 @@ func (x *exchange) beginAttemptSpan(out *http.Request) trace.Span {
 	}
 	name, attributes := x.methodAttributes()
 	ctx, span := x.server.cfg.Tracer.Start(trace.ContextWithSpan(context.Background(), x.recording), name, trace.WithSpanKind(trace.SpanKindClient))
-	host, port, err := net.SplitHostPort(x.server.cfg.Upstream.Address)
+	host, port, err := net.SplitHostPort(x.site.upstream.Address)
 	if err != nil {
-		host = x.server.cfg.Upstream.Address
+		host = x.site.upstream.Address
 	}
 	attributes = append(attributes, semconv.DBSystemNameKey.String("qdrant"), semconv.ServerAddress(host))
 	if n, err := strconv.Atoi(port); err == nil {

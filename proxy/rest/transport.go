@@ -3,22 +3,20 @@ package rest
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"qdrant-sidecar/pool"
 )
 
 const (
-	// connectTimeout bounds one attempt to connect, TLS included.
-	connectTimeout = 2 * time.Second
 	// upstreamIdle is how long an idle connection is kept. Qdrant closes one after 5 s
 	// by default; to be the first keeps requests from crossing the end of theirs.
 	upstreamIdle = 4 * time.Second
@@ -48,8 +46,17 @@ func (b *buffers) Put(buffer []byte) { b.pool.Put((*[bufferSize]byte)(buffer)) }
 
 // newTransport returns a transport that leaves requests and answers as they are,
 // and lets others decide what is sent again.
-func newTransport(up Upstream, pooled *buffers) *http.Transport {
-	open := func(ctx context.Context, _, _ string) (net.Conn, error) { return up.connect(ctx, pooled) }
+func newTransport(up pool.Endpoint, pooled *buffers) *http.Transport {
+	open := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := up.Open(ctx)
+		if failed, ok := errors.AsType[*pool.ConnectError](err); ok {
+			return nil, &ConnectError{Address: failed.Address, Reason: failed.Reason + settingOf(err), Err: failed.Err}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &countingConn{Conn: conn, pooled: pooled}, nil
+	}
 	return &http.Transport{
 		DialContext:           open,
 		DialTLSContext:        open,
@@ -77,62 +84,12 @@ func (e *ConnectError) Error() string {
 // Unwrap returns what the dial or the TLS handshake failed with.
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// connect opens a connection. A failure is a [*ConnectError].
-func (u Upstream) connect(ctx context.Context, pooled *buffers) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errNoAnswer)
-	defer cancel()
-	conn, err := u.dial(ctx)
-	if err == nil && u.TLS != nil {
-		secured := tls.Client(conn, u.TLS())
-		if err = secured.HandshakeContext(ctx); err != nil {
-			conn.Close()
-		}
-		conn = secured
+// settingOf names the setting that may be wrong.
+func settingOf(err error) string {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, syscall.ECONNREFUSED) {
+		return " (see --rest-url)"
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			err = errors.Join(context.Cause(ctx), err)
-		}
-		return nil, &ConnectError{Address: u.Address, Reason: reason(err, u.TLS != nil), Err: err}
-	}
-	return &countingConn{Conn: conn, pooled: pooled}, nil
-}
-
-func (u Upstream) dial(ctx context.Context) (net.Conn, error) {
-	if u.Dial != nil {
-		return u.Dial(ctx)
-	}
-	return new(net.Dialer).DialContext(ctx, "tcp", u.Address)
-}
-
-var errNoAnswer = fmt.Errorf("no answer within %v", connectTimeout)
-
-// reason turns the failure of a connection attempt into the phrase that tells its
-// reader where to look.
-func reason(err error, overTLS bool) string {
-	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "TLS: " + unknown.Error() + " (see --upstream-ca-file)"
-	}
-	if hostname, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "TLS: " + hostname.Error() + " (see --upstream-server-name)"
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "TLS: the server does not speak TLS there (see --rest-url)"
-	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return "no such host"
-	}
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused (see --rest-url)"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "no route to it"
-	case errors.Is(err, errNoAnswer), errors.Is(err, os.ErrDeadlineExceeded):
-		return errNoAnswer.Error()
-	case overTLS:
-		return "TLS: " + err.Error()
-	}
-	return err.Error()
+	return ""
 }
 
 // countingConn knows whether anything was sent on it. It is the outermost layer, so
