@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
@@ -14,16 +15,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// restAPI answers what SDKs ask over REST although they use gRPC, and what people and probes ask first. Everything
-// else is refused with a sentence: data is for gRPC.
+// restAPI answers over REST: what people, probes and SDKs that use gRPC ask beside it here, data in rest_data.go.
+// Everything else is refused with a sentence.
 type restAPI struct {
 	collections collectionsService
+	points      pointsService
+	snapshots   snapshotsService
 	started     time.Time
 }
 
 // newREST returns a server of the REST API, of the same database.
 func newREST(db *database) *http.Server {
-	api := restAPI{collections: collectionsService{db: db}, started: time.Now()}
+	api := restAPI{
+		collections: collectionsService{db: db}, points: pointsService{db: db}, snapshots: snapshotsService{db: db},
+		started: time.Now(),
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", api.root)
 	for _, probe := range [...]struct{ path, text string }{
@@ -43,8 +49,9 @@ func newREST(db *database) *http.Server {
 	mux.Handle("GET /cluster", restCall(api.cluster))
 	mux.Handle("GET /cluster/telemetry", restCall(api.clusterTelemetry))
 	mux.Handle("GET /telemetry", restCall(api.telemetry))
+	api.addData(mux)
 	mux.Handle("/", restCall(func(r *http.Request) (any, error) {
-		return nil, unsupported(fmt.Sprintf("%s %s over REST (gRPC can do more)", r.Method, r.URL.Path))
+		return nil, unsupported(fmt.Sprintf("%s %s over REST", r.Method, r.URL.Path))
 	}))
 	return &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 }
@@ -81,6 +88,9 @@ func (call restCall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.Result = result
 	} else {
 		code, answer.Status = restCode(err), restError{status.Convert(err).Message()}
+		if text, ok := inBody(err); ok && r.Method != http.MethodGet {
+			code, answer.Status = http.StatusUnprocessableEntity, restError{text}
+		}
 	}
 	answer.Time = seconds(start)
 	writeJSON(w, code, answer)
@@ -95,6 +105,8 @@ func restCode(err error) int {
 		return http.StatusBadRequest
 	case codes.Unimplemented:
 		return http.StatusNotImplemented
+	case codes.AlreadyExists:
+		return http.StatusConflict
 	default:
 		return http.StatusInternalServerError
 	}
@@ -106,6 +118,7 @@ func writeJSON(w http.ResponseWriter, code int, answer any) {
 		code, text = http.StatusInternalServerError, nil
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(code)
 	_, _ = w.Write(text)
 }
