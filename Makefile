@@ -27,7 +27,7 @@ MAX_ALLOCS ?= 8
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 # Which SDKs test-sdks plays: a comma list, or all.
-SDKS ?= go,python,js
+SDKS ?= go,python,js,curl
 # A seed for soak to begin with (empty: a new one), and how long it runs.
 SEED ?=
 DURATION ?= 1h
@@ -63,8 +63,8 @@ conformance: ## Run h2spec and gRPC's interop suite against the built sidecar
 	go test -race -count=1 -timeout 10m ./test/conformance
 
 .PHONY: test-sdks
-test-sdks: ## Play the SDKs' scenarios through the sidecar (SDKS=all: every SDK, into docs/compatibility.md)
-	go run ./test/sdk -sdks '$(SDKS)' $(if $(filter all,$(SDKS)),-o docs/compatibility.md) $(ARGS)
+test-sdks: ## Play the SDKs' scenarios through the sidecar, and while the wire fails (SDKS=all: every SDK, into docs/compatibility.md)
+	go run ./test/sdk -sdks '$(SDKS)' -faults -max-attempts 4 $(if $(filter all,$(SDKS)),-o docs/compatibility.md,-slower=false) $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: ## Install the proxies that bench compares with (Debian, as root)
@@ -75,6 +75,10 @@ bench-peers: ## Install the proxies that bench compares with (Debian, as root)
 .PHONY: bench
 bench: ## Compare with HAProxy, nginx and Envoy, and write docs/performance.md (about 15 minutes)
 	go -C bench run ./cmd/bench -o $(CURDIR)/docs/performance.md $(ARGS)
+
+.PHONY: bench-snapshot
+bench-snapshot: ## Send a snapshot of 2 GiB through the REST side and through nginx, and compare (a minute)
+	go -C bench run ./cmd/snapshot $(ARGS)
 
 .PHONY: bench-smoke
 bench-smoke: ## Fail when a call allocates more than MAX_ALLOCS (no times, < 60 s)

@@ -23,17 +23,17 @@ func (l *laboratory) countAttempts(ctx context.Context, f *finding) error {
 		return err
 	}
 	defer upstream.stop()
-	t, err := play(ctx, f.sdk, l.cache, upstream.address, l.options, "attempts")
+	t, err := play(ctx, f.sdk, l.cache, upstream.at, l.options, "attempts")
 	if err != nil {
 		return err
 	}
 	direct := upstream.take()
 
-	proxy, err := startSidecar(ctx, l.binary, upstream.address, "127.0.0.1:0")
+	proxy, err := startSidecar(ctx, l.binary, upstream.at, anywhere)
 	if err != nil {
 		return err
 	}
-	t, err = play(ctx, f.sdk, l.cache, proxy.grpc, l.options, "attempts")
+	t, err = play(ctx, f.sdk, l.cache, proxy.at, l.options, "attempts")
 	proxy.stop()
 	if err != nil {
 		return err

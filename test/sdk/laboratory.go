@@ -60,25 +60,21 @@ func (l *laboratory) skip(s sdk) string {
 	if tool := s.missing(); tool != "" {
 		return tool + " is not installed"
 	}
-	if s.rest && l.restURL == "" {
-		return noREST
-	}
 	return ""
 }
-
-// noREST is why nothing of REST is compared. With -rest-url, scenarios at least run directly.
-const noREST = "no REST side yet"
 
 func (l *laboratory) run(ctx context.Context, f *finding, snippets []snippet) error {
 	if err := f.prepare(ctx, l.cache); err != nil {
 		return err
 	}
-	if f.rest {
-		f.skipped = noREST
-		return l.directly(ctx, f, l.restURL)
+	if f.command == nil {
+		return l.runSnippets(ctx, f, snippets)
 	}
 	if err := l.both(ctx, f); err != nil {
 		return err
+	}
+	if !l.options.slower {
+		f.through.slower = nil // once says nothing
 	}
 	if len(f.through.slower) > 0 {
 		// Once more, so that what the machine did beside is not held against the sidecar.
@@ -90,7 +86,7 @@ func (l *laboratory) run(ctx context.Context, f *finding, snippets []snippet) er
 		f.through.slower = confirmed(first.through.slower, f.through.slower)
 	}
 	if l.options.faults {
-		if err := l.withUpstream(func(upstream string) error { return l.underFaults(ctx, f, upstream) }); err != nil {
+		if err := l.withUpstream(func(upstream place) error { return l.underFaults(ctx, f, upstream) }); err != nil {
 			return fmt.Errorf("with faults: %w", err)
 		}
 	}
@@ -104,11 +100,11 @@ func (l *laboratory) run(ctx context.Context, f *finding, snippets []snippet) er
 
 // both plays the scenario directly and through the sidecar.
 func (l *laboratory) both(ctx context.Context, f *finding) error {
-	err := l.withUpstream(func(upstream string) error { return l.directly(ctx, f, upstream) })
+	err := l.withUpstream(func(upstream place) error { return l.directly(ctx, f, upstream) })
 	if err != nil {
 		return err
 	}
-	err = l.withUpstream(func(upstream string) error {
+	err = l.withUpstream(func(upstream place) error {
 		through, err := l.throughSidecar(ctx, f, upstream)
 		f.through = compare(f.direct, through)
 		return err
@@ -119,7 +115,7 @@ func (l *laboratory) both(ctx context.Context, f *finding) error {
 	return nil
 }
 
-func (l *laboratory) directly(ctx context.Context, f *finding, upstream string) (err error) {
+func (l *laboratory) directly(ctx context.Context, f *finding, upstream place) (err error) {
 	f.direct, err = play(ctx, f.sdk, l.cache, upstream, l.options, "scenario")
 	l.show(f.direct)
 	if err != nil {
@@ -129,24 +125,24 @@ func (l *laboratory) directly(ctx context.Context, f *finding, upstream string) 
 }
 
 // withUpstream gives use a Qdrant: an empty one each time, or the real one, which the scenarios clean up.
-func (l *laboratory) withUpstream(use func(address string) error) error {
+func (l *laboratory) withUpstream(use func(place) error) error {
 	if l.url != "" {
-		return use(l.url)
+		return use(place{l.url, l.restURL})
 	}
-	address, stop, err := embedded()
+	at, stop, err := embedded()
 	if err != nil {
 		return err
 	}
 	defer stop()
-	return use(address)
+	return use(at)
 }
 
-func (l *laboratory) throughSidecar(ctx context.Context, f *finding, upstream string) (transcript, error) {
-	proxy, err := startSidecar(ctx, l.binary, upstream, "127.0.0.1:0")
+func (l *laboratory) throughSidecar(ctx context.Context, f *finding, upstream place) (transcript, error) {
+	proxy, err := startSidecar(ctx, l.binary, upstream, anywhere)
 	if err != nil {
 		return transcript{}, err
 	}
-	t, err := play(ctx, f.sdk, l.cache, proxy.grpc, l.options, "scenario")
+	t, err := play(ctx, f.sdk, l.cache, proxy.at, l.options, "scenario")
 	l.show(t)
 	if complaints := proxy.stop(); err == nil && complaints != "" {
 		err = fmt.Errorf("the sidecar complained:\n%s", complaints)
@@ -155,17 +151,21 @@ func (l *laboratory) throughSidecar(ctx context.Context, f *finding, upstream st
 }
 
 // underFaults puts a relay that breaks connections between the sidecar and Qdrant.
-func (l *laboratory) underFaults(ctx context.Context, f *finding, upstream string) error {
-	wire, err := startRelay(upstream, l.rate, l.seed)
+func (l *laboratory) underFaults(ctx context.Context, f *finding, upstream place) error {
+	wire, err := startRelay(upstream.of(f.sdk), l.rate, l.seed, f.rest)
 	if err != nil {
 		return err
 	}
 	defer wire.stop() // again, in case of an error
-	proxy, err := startSidecar(ctx, l.binary, wire.address(), "127.0.0.1:0")
+	through := place{wire.address(), upstream.rest}
+	if f.rest {
+		through = place{upstream.grpc, wire.address()}
+	}
+	proxy, err := startSidecar(ctx, l.binary, through, anywhere)
 	if err != nil {
 		return err
 	}
-	t, err := play(ctx, f.sdk, l.cache, proxy.grpc, l.options, "scenario")
+	t, err := play(ctx, f.sdk, l.cache, proxy.at, l.options, "scenario")
 	l.show(t)
 	complaints := proxy.stop() // errors of an upstream that fails are to be expected
 	if l.verbose {
@@ -173,6 +173,9 @@ func (l *laboratory) underFaults(ctx context.Context, f *finding, upstream strin
 	}
 	cuts, twice := wire.stop()
 	f.faults = judge(f.direct, t, cuts, twice)
+	if len(f.faults.failed) > 0 {
+		fmt.Fprint(l.log, proxy.lines(`"level":"WARN"`)) // why calls were not repeated
+	}
 	return err
 }
 

@@ -1,7 +1,7 @@
 // Command sdk runs the conformance matrix: one scenario, written in the language of each official Qdrant SDK as its
 // users write, against Qdrant directly and through the sidecar. What differs is a bug of the sidecar.
 //
-//	go run ./test/sdk                        Go, Python and JavaScript
+//	go run ./test/sdk                        Go, Python, JavaScript and curl
 //	go run ./test/sdk -sdks all              every SDK whose toolchain is here
 //	go run ./test/sdk -sdks go -faults       with the wire failing, too
 //
@@ -10,11 +10,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -39,6 +41,7 @@ type options struct {
 	output      string
 	readme      string
 	idle        time.Duration
+	slower      bool
 	faults      bool
 	rate        float64
 	seed        uint64
@@ -52,13 +55,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("sdk", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.sdks, "sdks", "go,python,js", "comma list of `names`, or all")
+	f.StringVar(&o.sdks, "sdks", "go,python,js,curl", "comma list of `names`, or all")
 	f.StringVar(&o.url, "url", os.Getenv("QDRANT_E2E_URL"), "gRPC `address` of a real Qdrant, http://host:6334, instead of the embedded one")
-	f.StringVar(&o.restURL, "rest-url", os.Getenv("QDRANT_E2E_REST_URL"), "REST `address` of the same Qdrant, for the SDKs that speak REST")
+	f.StringVar(&o.restURL, "rest-url", os.Getenv("QDRANT_E2E_REST_URL"), "REST `address` of the same Qdrant, if that is not port 6333 of its host")
 	f.StringVar(&o.sidecar, "sidecar", "", "a `binary` to test instead of building one")
 	f.StringVar(&o.output, "o", "", "`file` that the matrix is written to, as well as printed")
 	f.StringVar(&o.readme, "readme", "README.md", "`file` whose snippets are run")
 	f.DurationVar(&o.idle, "idle", 2*time.Second, "how `long` the scenario pauses; a minute is what shows most")
+	f.BoolVar(&o.slower, "slower", true, "play the scenario again if steps were slower through the sidecar, to be sure of it")
 	f.BoolVar(&o.faults, "faults", false, "also run through the sidecar while connections to Qdrant break")
 	f.Float64Var(&o.rate, "rate", 0.05, "the `part` of requests whose connection breaks with -faults")
 	f.Uint64Var(&o.seed, "seed", 1, "`number` that decides which requests those are")
@@ -76,6 +80,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("-rate is %v and must be above 0 and at most 1", o.rate)
 	}
 	o.url, o.restURL = strings.TrimPrefix(o.url, "http://"), strings.TrimPrefix(o.restURL, "http://")
+	if o.url == "" {
+		return o, nil
+	}
+	host, _, err := net.SplitHostPort(o.url)
+	if err != nil {
+		return o, fmt.Errorf("-url is %q and must be http://host:port", o.url)
+	}
+	o.restURL = cmp.Or(o.restURL, net.JoinHostPort(host, "6333"))
 	return o, nil
 }
 

@@ -19,6 +19,8 @@ func (f finding) summary() string {
 		return "SKIPPED: " + f.skipped
 	case f.broken != nil:
 		return fmt.Sprintf("BROKEN: %v", f.broken)
+	case f.command == nil:
+		return fmt.Sprintf("%d snippets", len(f.snippets))
 	}
 	text := fmt.Sprintf("%s: %d steps, %d equal, %d different, %d slower",
 		f.direct.Version, f.through.steps, f.through.equal, len(f.through.different), len(f.through.slower))
@@ -101,6 +103,9 @@ func (m matrix) writeTable(b *strings.Builder) {
 			fmt.Fprintf(b, "| %s | | | **skipped: %s** | | | |\n", f.label, f.skipped)
 			continue
 		}
+		if f.command == nil && f.broken == nil {
+			continue // its snippets are below
+		}
 		note := ""
 		if f.broken != nil {
 			note = " (broke off)"
@@ -133,8 +138,8 @@ func (m matrix) writeFaults(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, `## While the wire fails
 
-The scenario through the sidecar while %.0f %% of the requests lose their connection to Qdrant: before they reach it,
-after they were carried out, or within the answer. Reads and idempotent writes must not fail. An unsafe write may fail
+The scenario through the sidecar while %.0f %% of the requests lose their connection to Qdrant, together with whatever
+else it carries: before they reach it, after they were carried out, or within the answer. Reads and idempotent writes must not fail. An unsafe write may fail
 with an error of the sidecar's own, and then the scenario makes it again; the sidecar never does.
 
 | SDK | Connections broken | Steps | Equal | Unsafe, failed and repeated by the caller | Failed |
@@ -187,7 +192,7 @@ func (m matrix) writeSnippets(b *strings.Builder) {
 			}
 			fmt.Fprintf(b, "| %s | %s |\n", f.label, result)
 		}
-		if f.skipped == "" && f.fences != nil && len(f.snippets) == 0 {
+		if f.skipped == "" && f.mark != "" && len(f.snippets) == 0 {
 			fmt.Fprintf(b, "| %s | none there |\n", f.label)
 		}
 	}

@@ -34,12 +34,14 @@ const (
 type relay struct {
 	lis      net.Listener
 	upstream string
+	rest     bool // and not gRPC
 	done     sync.WaitGroup
 
 	mu       sync.Mutex
 	rate     float64 // above 0, at most 1
 	random   *rand.Rand
 	requests int // so far
+	hit      int // those that were on a connection when it broke
 	target   int // the one of this block that is hit
 	conns    map[net.Conn]bool
 	cuts     int
@@ -47,13 +49,14 @@ type relay struct {
 	twice    []string          // the methods of those that the sidecar made again
 }
 
-func startRelay(upstream string, rate float64, seed uint64) (*relay, error) {
+// startRelay stands in front of one API of an upstream.
+func startRelay(upstream string, rate float64, seed uint64, rest bool) (*relay, error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	r := &relay{
-		lis: lis, upstream: upstream, rate: rate, random: rand.New(rand.NewPCG(seed, 0)),
+		lis: lis, upstream: upstream, rest: rest, rate: rate, random: rand.New(rand.NewPCG(seed, 0)),
 		conns: map[net.Conn]bool{}, seen: map[[32]byte]bool{},
 	}
 	r.done.Go(r.accept)
@@ -91,6 +94,10 @@ func (r *relay) accept() {
 			l.end(false)
 			return
 		}
+		if r.rest {
+			r.done.Go(func() { defer l.end(false); l.exchange() })
+			continue
+		}
 		r.done.Go(func() { defer l.end(false); l.forward() })
 		r.done.Go(func() { defer l.end(false); l.back() })
 	}
@@ -109,7 +116,9 @@ func (r *relay) track(conns ...net.Conn) bool {
 }
 
 // draw hits one request, chosen at random, out of each block of as many as the rate says. Chance alone would also hit
-// many in a row, which is an outage, and has the sidecar refuse calls as it should.
+// many in a row, which is an outage, and has the sidecar refuse calls as it should. A connection that breaks takes all
+// requests with it that it carries, often a dozen; then there is a rest until they are no more of all than the rate
+// says.
 func (r *relay) draw() fate {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +127,7 @@ func (r *relay) draw() fate {
 		r.target = r.requests + r.random.IntN(block)
 	}
 	r.requests++
-	if r.requests-1 != r.target {
+	if r.requests-1 != r.target || float64(r.hit) > r.rate*float64(r.requests) {
 		return passes
 	}
 	return cutBefore + fate(r.random.IntN(int(fates-cutBefore)))
@@ -132,7 +141,7 @@ type link struct {
 	requests map[uint32]*request // by stream; forward's own
 
 	mu    sync.Mutex
-	fates map[uint32]fate // by stream
+	fates map[uint32]fate // of requests without an answer, by stream
 }
 
 // request is as much of one as tells whether it was made before.
@@ -150,10 +159,14 @@ func (l *link) end(cut bool) {
 			}
 			conn.Close()
 		}
+		l.mu.Lock()
+		carried := len(l.fates)
+		l.mu.Unlock()
 		l.relay.mu.Lock()
 		defer l.relay.mu.Unlock()
 		if cut {
 			l.relay.cuts++
+			l.relay.hit += max(1, carried)
 		}
 		delete(l.relay.conns, l.down)
 		delete(l.relay.conns, l.up)
@@ -202,6 +215,10 @@ func (l *link) onRequest(frame http2.Frame) bool {
 			r.again = r.again || field.Name == "grpc-previous-rpc-attempts"
 		}
 		l.requests[f.StreamID] = r
+	case *http2.RSTStreamFrame: // one that is given up
+		l.mu.Lock()
+		delete(l.fates, f.StreamID)
+		l.mu.Unlock()
 	case *http2.DataFrame:
 		r := l.requests[f.StreamID]
 		if r == nil {
@@ -219,12 +236,7 @@ func (l *link) onRequest(frame http2.Frame) bool {
 // arrived records an unsafe request that is about to reach Qdrant whole. One that the sidecar made before, and that had
 // arrived then, is an unsafe call made twice. Others are new calls of the user's, who may repeat himself.
 func (r *relay) arrived(q *request) {
-	const prefix = 5 // of a gRPC message
-	known := method.Lookup(q.path)
-	if known == nil || q.body.Len() < prefix {
-		return
-	}
-	switch known.ClassOf(mem.BufferSlice{mem.SliceBuffer(q.body.Bytes()[prefix:])}) {
+	switch method.Lookup(q.path).ClassOf(mem.BufferSlice{mem.SliceBuffer(q.body.Bytes())}) {
 	case resilience.Read, resilience.IdempotentWrite:
 		return
 	default:
@@ -256,6 +268,11 @@ func (l *link) back() {
 		if isAnswer && (f == cutAfter || f == cutWithin && header.Type == http2.FrameData) {
 			l.end(true)
 			return
+		}
+		if isAnswer && header.Flags.Has(http2.FlagDataEndStream) { // the flag of HEADERS, too
+			l.mu.Lock()
+			delete(l.fates, header.StreamID)
+			l.mu.Unlock()
 		}
 		if _, err := l.down.Write(raw.Bytes()); err != nil {
 			return

@@ -22,7 +22,7 @@ func wire(t *testing.T, rate float64) (*relay, *grpc.ClientConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	r, err := startRelay(upstream, rate, 1)
+	r, err := startRelay(upstream.grpc, rate, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,26 @@ func TestRelaySpreadsFaults(t *testing.T) {
 		if hit != 1 {
 			t.Fatalf("block %d has %d faults in 20 requests, want 1", block, hit)
 		}
+	}
+}
+
+// TestRelayCountsWhatAConnectionCarries: a dozen requests that break off together are a dozen.
+func TestRelayCountsWhatAConnectionCarries(t *testing.T) {
+	r, _ := wire(t, 0.05)
+	r.hit = 12
+	for i := range 12 * 20 {
+		if r.draw() != passes {
+			t.Fatalf("request %d after twelve were hit is hit", i)
+		}
+	}
+	hit := 0
+	for range 40 {
+		if r.draw() != passes {
+			hit++
+		}
+	}
+	if hit == 0 {
+		t.Error("after a rest, nothing is hit any more")
 	}
 }
 

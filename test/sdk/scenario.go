@@ -60,13 +60,13 @@ func (t transcript) find(name string) *step {
 const scenarioTimeout = 3 * time.Minute
 
 // play runs a scenario to its end. The transcript holds what it printed, also when it failed.
-func play(ctx context.Context, s sdk, cache, target string, o options, mode string) (transcript, error) {
+func play(ctx context.Context, s sdk, cache string, target place, o options, mode string) (transcript, error) {
 	ctx, cancel := context.WithTimeout(ctx, scenarioTimeout+o.idle)
 	defer cancel()
 	argv := s.command(cache)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(),
-		"SDK_TARGET="+target, "SDK_MODE="+mode, "SDK_VARIANT="+s.variant,
+		"SDK_TARGET="+target.of(s), "SDK_REST="+target.rest, "SDK_MODE="+mode, "SDK_VARIANT="+s.variant,
 		fmt.Sprintf("SDK_IDLE_SECONDS=%g", o.idle.Seconds()),
 		"PYTHONDONTWRITEBYTECODE=1") // beside the sources
 	// Some toolchains run the scenario as a child of theirs.

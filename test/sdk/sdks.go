@@ -31,10 +31,12 @@ type sdk struct {
 	pins []string
 	// install makes the scenario ready to run, in cache.
 	install func(ctx context.Context, cache string) error
-	// command runs the scenario.
+	// command runs the scenario; nil for what has none, and only snippets.
 	command func(cache string) []string
-	// fences are the languages of its snippets, and snippet returns what runs one.
+	// fences are the languages of its snippets, mark is in each of them where others have the same language, and snippet
+	// returns what runs one.
 	fences  []string
+	mark    string
 	snippet func(ctx context.Context, cache, code string) ([]string, error)
 }
 
@@ -54,37 +56,61 @@ func all() []sdk {
 	}
 	list = append(list, python()...)
 	list = append(list, javascript()...)
-	return append(list, rust(), java(), grpcurl())
+	list = append(list, rust(), java(), grpcurl(), curl())
+	return append(list, frameworks()...)
 }
 
 func python() []sdk {
-	interpreter := func(cache string) string { return filepath.Join(cache, "python", "bin", "python") }
+	interpreter := func(cache string) string { return pythonIn(cache, "python") }
 	base := sdk{
 		name: "python", tools: []string{"python3"}, pins: []string{"python/requirements.txt"},
-		install: func(ctx context.Context, cache string) error {
-			if err := do(ctx, "", "python3", "-m", "venv", "--clear", filepath.Join(cache, "python")); err != nil {
-				return err
-			}
-			return do(ctx, "", interpreter(cache), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-				"-r", source+"/python/requirements.txt")
-		},
+		install: virtualEnvironment("python", "python/requirements.txt"),
 		command: func(cache string) []string { return []string{interpreter(cache), source + "/python/scenario.py"} },
 	}
 	plain, async, rest, asyncRest := base, base, base, base
-	plain.label, plain.variant, plain.fences = "Python", "sync", []string{"python"}
-	plain.snippet = func(_ context.Context, cache, code string) ([]string, error) {
-		file, err := save(cache, "snippets", "snippet.py", code)
-		return []string{interpreter(cache), file}, err
-	}
+	plain.label, plain.variant, plain.fences, plain.mark = "Python", "sync", []string{"python"}, "from qdrant_client import QdrantClient, models"
+	plain.snippet = pythonSnippet("python")
 	async.label, async.variant = "Python, async", "async"
 	rest.label, rest.variant, rest.rest = "Python, REST", "sync-rest", true
 	asyncRest.label, asyncRest.variant, asyncRest.rest = "Python, async, REST", "async-rest", true
 	return []sdk{plain, async, rest, asyncRest}
 }
 
+// virtualEnvironment returns what installs these requirements in an environment of that name.
+func virtualEnvironment(name, requirements string) func(context.Context, string) error {
+	return func(ctx context.Context, cache string) error {
+		if err := do(ctx, "", "python3", "-m", "venv", "--clear", filepath.Join(cache, name)); err != nil {
+			return err
+		}
+		return do(ctx, "", pythonIn(cache, name), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+			"-r", filepath.Join(source, requirements))
+	}
+}
+
+func pythonIn(cache, name string) string { return filepath.Join(cache, name, "bin", "python") }
+
+func pythonSnippet(name string) func(context.Context, string, string) ([]string, error) {
+	return func(_ context.Context, cache, code string) ([]string, error) {
+		file, err := save(cache, "snippets", "snippet.py", code)
+		return []string{pythonIn(cache, name), file}, err
+	}
+}
+
+// frameworks use the Python SDK on their users' behalf. What they do with it is in the scenario of that.
+func frameworks() []sdk {
+	base := sdk{
+		name: "frameworks", tools: []string{"python3"}, pins: []string{"python/frameworks.txt"}, fences: []string{"python"},
+		install: virtualEnvironment("frameworks", "python/frameworks.txt"), snippet: pythonSnippet("frameworks"),
+	}
+	chain, index := base, base
+	chain.label, chain.mark = "LangChain", "from langchain_qdrant import"
+	index.label, index.mark = "LlamaIndex", "from llama_index."
+	return []sdk{chain, index}
+}
+
 func javascript() []sdk {
 	grpc := sdk{
-		name: "js", label: "JavaScript", tools: []string{"node", "npm"}, fences: []string{"js", "javascript"},
+		name: "js", label: "JavaScript", tools: []string{"node", "npm"}, fences: []string{"js"}, mark: "js-client-grpc",
 		pins: []string{"js"},
 		// Node looks for packages beside the program, so the program goes where they are.
 		install: func(ctx context.Context, cache string) error {
@@ -100,7 +126,9 @@ func javascript() []sdk {
 			return []string{"node", file}, err
 		},
 	}
-	rest := sdk{name: "js", label: "JavaScript, REST", rest: true, pending: "no REST side yet", tools: grpc.tools}
+	rest := grpc
+	rest.label, rest.rest, rest.mark = "JavaScript, REST", true, "js-client-rest"
+	rest.command = func(cache string) []string { return []string{"node", filepath.Join(cache, "js", "rest.mjs")} }
 	return []sdk{grpc, rest}
 }
 
@@ -155,7 +183,7 @@ func java() sdk {
 
 func grpcurl() sdk {
 	return sdk{
-		name: "grpcurl", label: "grpcurl", tools: []string{"go"}, fences: []string{"sh"},
+		name: "grpcurl", label: "grpcurl", tools: []string{"go"}, fences: []string{"sh"}, mark: "grpcurl -",
 		install: func(ctx context.Context, cache string) error {
 			bin := filepath.Join(cache, "bin")
 			if err := do(ctx, "", "env", "GOBIN="+bin, "GOFLAGS=-mod=readonly", "go", "install",
@@ -167,9 +195,25 @@ func grpcurl() sdk {
 		command: func(cache string) []string { return []string{filepath.Join(cache, "bin", "scenario")} },
 		snippet: func(_ context.Context, cache, code string) ([]string, error) {
 			bin := filepath.Join(cache, "bin")
-			file, err := save(cache, "snippets", "snippet.sh", code)
-			return []string{"env", "PATH=" + bin + ":" + os.Getenv("PATH"), "bash", "-e", "-o", "pipefail", file}, err
+			argv, err := shell(cache, code)
+			return append([]string{"env", "PATH=" + bin + ":" + os.Getenv("PATH")}, argv...), err
 		},
+	}
+}
+
+func shell(cache, code string) ([]string, error) {
+	file, err := save(cache, "snippets", "snippet.sh", code)
+	return []string{"bash", "-e", "-o", "pipefail", file}, err
+}
+
+func curl() sdk {
+	return sdk{
+		name: "curl", label: "curl, REST", rest: true, tools: []string{"go", "curl"}, fences: []string{"sh"}, mark: "\ncurl -",
+		install: func(ctx context.Context, cache string) error {
+			return do(ctx, "", "go", "build", "-o", filepath.Join(cache, "curl"), "./"+source+"/curl")
+		},
+		command: func(cache string) []string { return []string{filepath.Join(cache, "curl")} },
+		snippet: func(_ context.Context, cache, code string) ([]string, error) { return shell(cache, code) },
 	}
 }
 
@@ -191,6 +235,11 @@ func choose(names string) ([]sdk, error) {
 		}
 	}
 	return list, nil
+}
+
+// takes says whether a snippet is of this SDK.
+func (s sdk) takes(one snippet) bool {
+	return slices.Contains(s.fences, one.language) && strings.Contains("\n"+one.code, s.mark)
 }
 
 // missing returns the first of its tools that is not here.

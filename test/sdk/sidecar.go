@@ -32,7 +32,7 @@ func buildSidecar(ctx context.Context, cache string) (string, error) {
 
 // sidecar is a running one.
 type sidecar struct {
-	grpc string // host:port
+	at   place
 	cmd  *exec.Cmd
 	done sync.WaitGroup
 
@@ -40,8 +40,11 @@ type sidecar struct {
 	log bytes.Buffer
 }
 
-// startSidecar runs the binary in front of an upstream and waits until it is ready. listen is host:port.
-func startSidecar(ctx context.Context, binary, upstream, listen string) (*sidecar, error) {
+// anywhere is a free port for each API.
+var anywhere = place{"127.0.0.1:0", "127.0.0.1:0"}
+
+// startSidecar runs the binary in front of an upstream and waits until it is ready.
+func startSidecar(ctx context.Context, binary string, upstream, listen place) (*sidecar, error) {
 	s := &sidecar{cmd: exec.Command(binary, "serve")}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "QDRANT_") {
@@ -49,8 +52,10 @@ func startSidecar(ctx context.Context, binary, upstream, listen string) (*sideca
 		}
 	}
 	s.cmd.Env = append(s.cmd.Env,
-		"QDRANT_URL=http://"+upstream,
-		"QDRANT_LISTEN="+listen,
+		"QDRANT_URL=http://"+upstream.grpc,
+		"QDRANT_REST_URL=http://"+upstream.rest,
+		"QDRANT_LISTEN="+listen.grpc,
+		"QDRANT_REST_LISTEN="+listen.rest,
 		"QDRANT_METRICS_LISTEN=127.0.0.1:0",
 		"QDRANT_ADMIN_LISTEN=off",
 		"QDRANT_DRAIN_TIMEOUT=1s",
@@ -93,14 +98,16 @@ func (s *sidecar) await(ctx context.Context, listeners <-chan [2]string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	metrics := ""
-	for s.grpc == "" || metrics == "" {
+	for s.at.grpc == "" || s.at.rest == "" || metrics == "" {
 		select {
 		case l, ok := <-listeners:
 			switch {
 			case !ok:
 				return errors.New("it ended")
 			case l[0] == "grpc":
-				s.grpc = l[1]
+				s.at.grpc = l[1]
+			case l[0] == "rest":
+				s.at.rest = l[1]
 			case l[0] == "metrics":
 				metrics = l[1]
 			}
@@ -136,11 +143,18 @@ func (s *sidecar) stop() string {
 	s.done.Wait()
 	s.cmd.Wait() //nolint:errcheck // how it ends is tested elsewhere
 	kill.Stop()
-	var complaints []string
+	return s.lines(`"level":"ERROR"`)
+}
+
+// lines are those of its log that have this in them, and what is none of its log: panics are no JSON.
+func (s *sidecar) lines(with string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found strings.Builder
 	for line := range strings.Lines(s.log.String()) {
-		if strings.Contains(line, `"level":"ERROR"`) || !strings.HasPrefix(line, "{") { // panics are no JSON
-			complaints = append(complaints, line)
+		if strings.Contains(line, with) || !strings.HasPrefix(line, "{") {
+			found.WriteString(line)
 		}
 	}
-	return strings.Join(complaints, "")
+	return found.String()
 }

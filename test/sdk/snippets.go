@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 )
@@ -26,8 +25,8 @@ type snippetRun struct {
 // snippetTimeout allows for a compiler.
 const snippetTimeout = 3 * time.Minute
 
-// snippetAddress is where README.md says that the sidecar is. Some snippets don't even say it, because SDKs know it.
-const snippetAddress = "127.0.0.1:6334"
+// whereREADMESays is where the sidecar is by README.md. Some snippets don't even say it, because SDKs know it.
+var whereREADMESays = place{"127.0.0.1:6334", "127.0.0.1:6333"}
 
 func readSnippets(path string) ([]snippet, error) {
 	text, err := os.ReadFile(path)
@@ -37,8 +36,12 @@ func readSnippets(path string) ([]snippet, error) {
 	return extract(string(text)), nil
 }
 
-// extract returns the fenced blocks that have a language, in order. Of shell blocks it returns those that consist of
-// grpcurl commands: the others build and start things.
+// isRun tells shell blocks that ask Qdrant something from those that build and start things.
+func isRun(code string) bool {
+	return strings.HasPrefix(code, "grpcurl -") || strings.HasPrefix(code, "curl -fsS")
+}
+
+// extract returns the fenced blocks that have a language, in order; of shell blocks those that are run.
 func extract(markdown string) []snippet {
 	var list []snippet
 	var open *snippet
@@ -50,7 +53,7 @@ func extract(markdown string) []snippet {
 		case open == nil && strings.HasPrefix(fence, "```"):
 			open = &snippet{language: strings.TrimPrefix(fence, "```"), line: number}
 		case open != nil && fence == "```":
-			if open.language != "" && (open.language != "sh" || strings.HasPrefix(open.code, "grpcurl ")) {
+			if open.language != "" && (open.language != "sh" || isRun(open.code)) {
 				list = append(list, *open)
 			}
 			open = nil
@@ -64,23 +67,23 @@ func extract(markdown string) []snippet {
 // runSnippets runs the snippets of an SDK's language, each with an empty Qdrant behind the sidecar.
 func (l *laboratory) runSnippets(ctx context.Context, f *finding, snippets []snippet) error {
 	for _, s := range snippets {
-		if !slices.Contains(f.fences, s.language) {
+		if !f.takes(s) {
 			continue
 		}
-		err := l.withUpstream(func(upstream string) error { return l.runSnippet(ctx, f, s, upstream) })
+		err := l.withUpstream(func(upstream place) error { return l.runSnippet(ctx, f, s, upstream) })
 		f.snippets = append(f.snippets, snippetRun{s, err})
 	}
 	return nil
 }
 
-func (l *laboratory) runSnippet(ctx context.Context, f *finding, s snippet, upstream string) error {
+func (l *laboratory) runSnippet(ctx context.Context, f *finding, s snippet, upstream place) error {
 	ctx, cancel := context.WithTimeout(ctx, snippetTimeout)
 	defer cancel()
 	argv, err := f.snippet(ctx, l.cache, s.code)
 	if err != nil {
 		return err
 	}
-	proxy, err := startSidecar(ctx, l.binary, upstream, snippetAddress)
+	proxy, err := startSidecar(ctx, l.binary, upstream, whereREADMESays)
 	if err != nil {
 		return err
 	}

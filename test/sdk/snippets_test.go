@@ -12,6 +12,7 @@ func TestExtract(t *testing.T) {
 		"text ```not a fence``` text\n" +
 		"```\nno language\n```\n" +
 		"```sh\ngrpcurl -plaintext x list\n```\n" +
+		"```sh\ncurl -O x\n```\n" +
 		"```go\nnever closed\n"
 	want := []snippet{
 		{language: "python", line: 5, code: "import a\n\nprint(a)\n"},

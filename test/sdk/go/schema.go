@@ -19,7 +19,7 @@ func (s *scenario) clear() {
 }
 
 func (s *scenario) schema() {
-	s.step("health check", read, func(ctx context.Context) (any, error) { return s.client.HealthCheck(ctx) })
+	s.step("health check", unsafe, func(ctx context.Context) (any, error) { return s.client.HealthCheck(ctx) })
 	s.step("collection exists: no", read, func(ctx context.Context) (any, error) { return s.client.CollectionExists(ctx, items) })
 	create := &qdrant.CreateCollection{
 		CollectionName: items,

@@ -29,8 +29,9 @@ export async function step(name, kind, call) {
       line.result = text.slice(0, MAX_RESULT);
       line.digest = createHash('sha256').update(text).digest('hex').slice(0, 16);
     } catch (error) {
-      if (kind === UNSAFE && error.code === ConnectErrorCode.Unavailable && repeats.length < MAX_REPEATS) {
-        repeats.push(error.message);
+      const isOutOfReach = error.code === ConnectErrorCode.Unavailable || error.status === 503;
+      if (kind === UNSAFE && isOutOfReach && repeats.length < MAX_REPEATS) {
+        repeats.push(describe(error).message);
         await pause(REPEAT_PAUSE);
         continue;
       }
@@ -44,8 +45,13 @@ export async function step(name, kind, call) {
 }
 
 function describe(error) {
+  if (error.status) {
+    // Over REST. What went wrong is in the body, beside how long that took.
+    const message = error.data?.status?.error ?? error.statusText;
+    return { type: error.name, code: `${error.status}`, message: String(message) };
+  }
   const isConnect = error instanceof ConnectError;
-  const code = isConnect ? ConnectErrorCode[error.code] : '';
+  const code = isConnect ? ConnectErrorCode[error.code] : String(error.cause?.code ?? '');
   // Who notices first that a call is given up, the client or the server, is a race.
   const message = code === 'Canceled' || code === 'DeadlineExceeded' ? '' : String(error.message);
   return { type: error.constructor.name, code, message };
@@ -60,7 +66,7 @@ function canonical(result) {
   if (ArrayBuffer.isView(result)) return Array.from(result);
   if (Array.isArray(result)) return result.map(canonical);
   if (result === null || typeof result !== 'object') return result;
-  const skipped = ['$typeName', '$unknown', 'time', 'usage', 'operationId', 'id' in result ? 'version' : ''];
+  const skipped = ['$typeName', '$unknown', 'time', 'usage', 'operationId', 'operation_id', 'id' in result ? 'version' : ''];
   const keys = Object.keys(result).filter((key) => !skipped.includes(key)).sort();
   return Object.fromEntries(keys.map((key) => [key, canonical(result[key])]));
 }

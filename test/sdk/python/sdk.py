@@ -66,12 +66,20 @@ def describe(error: BaseException) -> dict[str, str]:
     if isinstance(error, grpc.RpcError):
         described |= {"code": error.code().name, "message": error.details() or ""}
     elif isinstance(error, UnexpectedResponse):
-        described |= {"code": str(error.status_code), "message": error.content.decode(errors="replace")}
+        described |= {"code": str(error.status_code), "message": sentence(error.content.decode(errors="replace"))}
     elif isinstance(error, ResponseHandlingException):
         described |= {"code": type(error.source).__name__, "message": str(error.source)}
     if described["code"] in ("CANCELLED", "DEADLINE_EXCEEDED"):
         described["message"] = ""  # who notices first, the client or the server, is a race
     return described
+
+
+def sentence(content: str) -> str:
+    """What an answer over REST says of an error, beside which it says how long that took."""
+    try:
+        return json.loads(content)["status"]["error"]
+    except (ValueError, KeyError, TypeError):
+        return content
 
 
 def canonical(result: Any) -> Any:
