@@ -70,7 +70,7 @@ func (c *connection) run(wanted context.Context) {
 	defer c.ended()
 	failures := 0
 	for wanted.Err() == nil {
-		t, err := c.node.endpoint.connect(wanted, c.node.pool.cfg.PingInterval)
+		t, err := c.node.endpoint.connect(wanted, c.node.pool.cfg.PingInterval, &c.node.traffic)
 		if err != nil {
 			c.failed(err)
 			c.pause(wanted, backoffDelay(failures))
@@ -81,11 +81,11 @@ func (c *connection) run(wanted context.Context) {
 		end := c.serve(wanted, t, retired)
 		lived, carried := c.drain(t, end)
 		switch {
-		case (end == connOld || end == connRetired) && c.dispensable():
+		case (end == ConnOld || end == ConnRetired) && c.dispensable():
 			return
-		case end == connIdle:
+		case end == ConnIdle:
 			return
-		case end != connLost || lived >= settled || wanted.Err() != nil:
+		case end != ConnLost || lived >= settled || wanted.Err() != nil:
 			failures = 0
 			continue
 		}
@@ -97,6 +97,7 @@ func (c *connection) run(wanted context.Context) {
 				Address: c.node.endpoint.Address,
 				Reason:  "the server ended the connection right after it was opened",
 				Err:     errGone,
+				outcome: Connected,
 			})
 		}
 		c.pause(wanted, backoffDelay(failures))
@@ -124,6 +125,7 @@ func (c *connection) ended() {
 func (c *connection) ready(t *transport) (retired <-chan struct{}) {
 	n := c.node
 	n.mu.Lock()
+	n.dials[Connected]++
 	first := n.readyLocked() == 0
 	c.state, c.transport, c.opened, c.callsBefore = Ready, t, time.Now(), c.calls
 	c.retired = make(chan struct{})
@@ -155,6 +157,9 @@ func (c *connection) failed(err error) {
 	n.pool.resolveSoon()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if why.outcome != Connected { // it is not that the connection did not last
+		n.dials[why.outcome]++
+	}
 	// A refused port would say the same several times a second.
 	if n.complaint != why.Reason {
 		n.complaint = why.Reason
@@ -187,7 +192,7 @@ func (c *connection) pause(wanted context.Context, d time.Duration) {
 
 // drain takes the connection out of service, waits for its last call to end,
 // closes it, and returns how long it was open and how many calls it carried.
-func (c *connection) drain(t *transport, end ending) (lived time.Duration, carried uint64) {
+func (c *connection) drain(t *transport, end Ending) (lived time.Duration, carried uint64) {
 	n := c.node
 	n.mu.Lock()
 	lived, carried = time.Since(c.opened), c.calls-c.callsBefore
@@ -205,12 +210,12 @@ func (c *connection) drain(t *transport, end ending) (lived time.Duration, carri
 	n.wakeLocked()
 	n.mu.Unlock()
 
-	if end == connLost {
+	if end == ConnLost {
 		n.pool.resolveSoon() // it may have gone for good, and another one come
 	}
 	ctx := n.pool.ctx
 	if ctx.Err() == nil {
-		n.goAway(t.conn.Why())
+		end = n.noteEnd(end, t.conn.Why())
 		n.log.Info("connection ended", "connection", c.id, "because", end.String(), "in_flight", inFlight, "open_seconds", lived.Seconds())
 	}
 	select {

@@ -3,15 +3,12 @@ package pool
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"strings"
-	"syscall"
 	"time"
+
+	"qdrant-sidecar/internal/h2"
 )
 
 // connectTimeout bounds one attempt to connect, from the DNS query to the first
@@ -42,6 +39,8 @@ type ConnectError struct {
 	// Reason is a short phrase for people: "connection refused".
 	Reason string
 	Err    error
+
+	outcome DialOutcome
 }
 
 // Error is a clause such as "no connection to Qdrant at db:6334: no such host".
@@ -62,10 +61,10 @@ func (e *Endpoint) Open(ctx context.Context) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// connect opens one HTTP/2 connection. Failures are as of Open.
-func (e *Endpoint) connect(ctx context.Context, pingInterval time.Duration) (t *transport, err error) {
+// connect opens one HTTP/2 connection, whose bytes traffic counts. Failures are as of Open.
+func (e *Endpoint) connect(ctx context.Context, pingInterval time.Duration, traffic *h2.Traffic) (t *transport, err error) {
 	err = e.attempt(ctx, func(ctx context.Context) error {
-		t, err = e.speak(ctx, pingInterval)
+		t, err = e.speak(ctx, pingInterval, traffic)
 		return err
 	})
 	return t, err
@@ -86,7 +85,8 @@ func (e *Endpoint) attempt(ctx context.Context, try func(context.Context) error)
 		// The step that was under way reports the expiry in words of its own.
 		err = errors.Join(context.Cause(attempt), err)
 	}
-	return &ConnectError{Address: e.Address, Reason: reason(err, e.TLS != nil), Err: err}
+	outcome, why := reason(err, e.TLS != nil)
+	return &ConnectError{Address: e.Address, Reason: why, Err: err, outcome: outcome}
 }
 
 func (e *Endpoint) open(ctx context.Context) (net.Conn, error) {
@@ -112,7 +112,7 @@ func (e *Endpoint) open(ctx context.Context) (net.Conn, error) {
 }
 
 // speak opens a stream and HTTP/2 on it.
-func (e *Endpoint) speak(ctx context.Context, pingInterval time.Duration) (*transport, error) {
+func (e *Endpoint) speak(ctx context.Context, pingInterval time.Duration, traffic *h2.Traffic) (*transport, error) {
 	conn, err := e.open(ctx)
 	if err != nil {
 		return nil, err
@@ -121,52 +121,10 @@ func (e *Endpoint) speak(ctx context.Context, pingInterval time.Duration) (*tran
 		conn.Close()
 		return nil, errNoALPN
 	}
-	return newTransport(ctx, conn, e, pingInterval)
+	return newTransport(ctx, conn, e, pingInterval, traffic)
 }
 
 var (
 	errNoAnswer = fmt.Errorf("no answer within %v", connectTimeout)
 	errNoALPN   = errors.New("TLS works, but the server does not offer HTTP/2 (ALPN h2)")
 )
-
-// reason turns the failure of a connection attempt into the phrase that tells
-// its reader where to look. The order matters: what is most specific is asked
-// first.
-func reason(err error, overTLS bool) string {
-	if preface, ok := errors.AsType[*prefaceError](err); ok {
-		return preface.Error()
-	}
-	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "TLS: " + unknown.Error() + " (see --upstream-ca-file)"
-	}
-	if hostname, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "TLS: " + hostname.Error() + " (see --upstream-server-name)"
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "TLS: the server does not speak TLS there (an http:// URL means plaintext)"
-	}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		if dns.IsNotFound {
-			return "no such host"
-		}
-		return "the name could not be resolved: " + dns.Err
-	}
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "no route to it"
-	case errors.Is(err, errNoAnswer), errors.Is(err, os.ErrDeadlineExceeded):
-		return errNoAnswer.Error()
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		if overTLS {
-			return "TLS: the server closed the connection during the handshake"
-		}
-		return "the server closed the connection at once"
-	}
-	text := err.Error()
-	if overTLS && !strings.HasPrefix(text, "TLS") {
-		text = "TLS: " + strings.TrimPrefix(text, "tls: ")
-	}
-	return text
-}

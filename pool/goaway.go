@@ -15,15 +15,16 @@ type goAways struct {
 	other         uint64
 }
 
-// goAway counts why a connection takes no more calls, if the server said so.
-func (n *Node) goAway(why error) {
-	said, ok := errors.AsType[*h2.GoAwayError](why)
-	if !ok {
-		return
-	}
+// noteEnd counts why a connection takes no more calls, and what the server said about
+// it, if it did. It returns the reason, now that the cause is known.
+func (n *Node) noteEnd(end Ending, cause error) Ending {
+	end = end.why(cause)
+	said, left := errors.AsType[*h2.GoAwayError](cause)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.ended[end]++
 	switch {
+	case !left:
 	case said.Code == http2.ErrCodeNo:
 		n.goAways.graceful++
 	case said.Code == http2.ErrCodeEnhanceYourCalm && said.Debug == "too_many_resets":
@@ -33,4 +34,5 @@ func (n *Node) goAway(why error) {
 	default:
 		n.goAways.other++
 	}
+	return end
 }

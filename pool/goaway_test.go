@@ -44,8 +44,19 @@ func TestGoAwaysAreCounted(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Error("the connection is not closed")
 			}
-			if n := test.count(p.State().Endpoints[0]); n != 1 {
-				t.Errorf("counted %d times, in %+v", n, p.State().Endpoints[0])
+			e := p.State().Endpoints[0]
+			if n := test.count(e); n != 1 {
+				t.Errorf("counted %d times, in %+v", n, e)
+			}
+			ended := map[string]uint64{}
+			for reason, n := range e.Ended {
+				ended[pool.Ending(reason).String()] = n
+			}
+			if ended["goaway"] != 1 || ended["lost"] != 0 {
+				t.Errorf("connections ended: %v", ended)
+			}
+			if e.Traffic.Received == 0 || e.Traffic.Sent == 0 {
+				t.Errorf("bytes: %+v", e.Traffic)
 			}
 		})
 	}

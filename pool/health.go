@@ -35,7 +35,8 @@ type health struct {
 	failures       int // in a row
 	successes      int // in a row
 	failed         uint64
-	answered       time.Time // the last one that was
+	answered       time.Time     // the last one that was
+	took           time.Duration // the newest that was answered
 }
 
 // checkHealth asks the node now and again whether it is there, for as long as it is
@@ -82,14 +83,16 @@ func (n *Node) check(ctx context.Context, asked *int) (doubt bool) {
 		return false // the attempts to connect say how it is, and ask for a check in the end
 	}
 	n.askReadiness(ctx)
+	asking := time.Now()
 	err := t.healthCheck(ctx)
+	took := time.Since(asking)
 	if ctx.Err() != nil || t.isDown() {
 		return true
 	}
 	if failure, ok := errors.AsType[*LostError](err); ok && !failure.Sent {
 		return true // it was full, and says nothing
 	}
-	recovered := n.checked(err)
+	recovered := n.checked(err, took)
 	if err != nil && !errors.Is(err, errForeign) {
 		// Is it this connection, or the node? Both answer PINGs if nothing is wrong.
 		n.pingAll()
@@ -101,7 +104,7 @@ func (n *Node) check(ctx context.Context, asked *int) (doubt bool) {
 }
 
 // checked notes the outcome of a check, and returns whether the node has got well.
-func (n *Node) checked(err error) (recovered bool) {
+func (n *Node) checked(err error, took time.Duration) (recovered bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h := &n.health
@@ -117,7 +120,7 @@ func (n *Node) checked(err error) (recovered bool) {
 		}
 		return false
 	}
-	h.failures = 0
+	h.failures, h.took = 0, took
 	h.successes++
 	h.answered = time.Now()
 	if !h.sick || h.successes < wellAfter {

@@ -2,23 +2,47 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"qdrant-sidecar/internal/h2"
 )
 
-// ending is why a connection takes no more calls.
-type ending int
+// Ending is why a connection takes no more calls. Its names are metric labels; the set
+// is closed.
+type Ending uint8
 
+// The reasons.
 const (
-	connLost    ending = iota // or the server said GOAWAY
-	nodeRemoved               // its node was removed, or the pool closes
-	connIdle                  // it carried no call for long, and is not the last one
-	connOld                   // it was old
-	connRetired               // an operator, or new certificates, had it replaced
+	ConnLost    Ending = iota // closed, by whomever
+	NodeRemoved               // its node was removed, or the pool closes
+	ConnIdle                  // it carried no call for long, and is not the last one
+	ConnOld                   // it was old
+	ConnLeft                  // the server said GOAWAY
+	ConnDead                  // a PING was not answered
+	ConnRetired               // an operator, or new certificates, had it replaced
+
+	endings = iota
 )
 
-func (e ending) String() string {
-	return [...]string{"lost", "removed", "idle", "age", "reconnect"}[e]
+// String returns the reason as metrics and logs show it.
+func (e Ending) String() string {
+	return [...]string{"lost", "removed", "idle", "age", "goaway", "dead", "reconnect"}[e]
+}
+
+// why is what a connection was lost for, which nobody has looked at so far.
+func (e Ending) why(cause error) Ending {
+	if e != ConnLost {
+		return e
+	}
+	if _, left := errors.AsType[*h2.GoAwayError](cause); left {
+		return ConnLeft
+	}
+	if errors.Is(cause, errNoPong) {
+		return ConnDead
+	}
+	return ConnLost
 }
 
 // lookAgain is how soon a connection that is too old looks whether it can go.
@@ -26,7 +50,7 @@ const lookAgain = time.Second
 
 // serve returns when the connection takes no more calls. Calls in flight may still
 // be under way.
-func (c *connection) serve(wanted context.Context, t *transport, retired <-chan struct{}) ending {
+func (c *connection) serve(wanted context.Context, t *transport, retired <-chan struct{}) Ending {
 	l := lifetime{conn: c}
 	l.start()
 	timer := time.NewTimer(l.next())
@@ -34,11 +58,11 @@ func (c *connection) serve(wanted context.Context, t *transport, retired <-chan 
 	for {
 		select {
 		case <-t.conn.Down():
-			return connLost
+			return ConnLost
 		case <-wanted.Done():
-			return nodeRemoved
+			return NodeRemoved
 		case <-retired:
-			return connRetired
+			return ConnRetired
 		case <-timer.C:
 			if end, over := l.look(); over {
 				return end
@@ -83,7 +107,7 @@ func (l *lifetime) next() time.Duration {
 }
 
 // look says whether the connection is to go, and then it takes no more calls.
-func (l *lifetime) look() (end ending, over bool) {
+func (l *lifetime) look() (end Ending, over bool) {
 	c, n := l.conn, l.conn.node
 	now := time.Now()
 	n.mu.Lock()
@@ -98,14 +122,14 @@ func (l *lifetime) look() (end ending, over bool) {
 		l.calls = c.calls
 		if l.quiet >= 2 && n.readyLocked() > 1 {
 			c.state = Draining
-			return connIdle, true
+			return ConnIdle, true
 		}
 	}
 	if !l.old.IsZero() && !now.Before(l.old) {
 		l.old = now.Add(lookAgain)
 		if c.replaceableLocked() {
 			c.state = Draining
-			return connOld, true
+			return ConnOld, true
 		}
 	}
 	return 0, false

@@ -27,6 +27,7 @@ type Node struct {
 	homes   atomic.Int64
 	// failures is how many attempts have failed in a row by this node's fault.
 	failures atomic.Int32
+	traffic  h2.Traffic
 	// suspect is where the health check is told to look at once.
 	suspect chan struct{}
 	// reconnecting is held by who replaces the connections.
@@ -60,6 +61,8 @@ type Node struct {
 	health   health
 	ejection ejection
 	goAways  goAways
+	dials    [dialOutcomes]uint64
+	ended    [endings]uint64
 	// connected says that there is a connection, and lost when the last one went.
 	connected bool
 	lost      time.Time

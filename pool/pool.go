@@ -128,6 +128,14 @@ func (p *Pool) Watch(w Watch) {
 // Nodes returns the present set, which is not to be changed.
 func (p *Pool) Nodes() []*Node { return *p.nodes.Load() }
 
+// Ping has every connection measure its round trip now, which is the network's alone;
+// [Pool.State] tells the outcome once it is there.
+func (p *Pool) Ping() {
+	for _, n := range p.Nodes() {
+		n.pingAll()
+	}
+}
+
 // apply makes these endpoints the set. What is new connects, what is gone drains,
 // and what comes back while it drains goes on with the places that are free.
 func (p *Pool) apply(endpoints []Endpoint) {

@@ -121,19 +121,20 @@ func TestReasons(t *testing.T) {
 		address string
 		tls     *tls.Config
 		want    string // "" when it connects
+		outcome string // as it is counted
 	}{
-		{"all well", secure, trust("qdrant.test"), ""},
-		{"nothing listens", unused, nil, "connection refused"},
-		{"unknown host", net.JoinHostPort("no-such-host.invalid", port), nil, "no such host"},
-		{"HTTP/1", http1, nil, "not HTTP/2: the server answered HTTP/1"},
-		{"hangs up", hangUp, nil, "the server closed the connection before speaking HTTP/2"},
-		{"something else", garbage, nil, `not HTTP/2: the server's first bytes were "SSH-2.0-OpenSSH_`},
-		{"TLS there, plaintext here", secure, nil, "the server closed the connection before speaking HTTP/2 (if it wants TLS, use an https:// URL)"},
-		{"a TLS alert", alert, nil, "not HTTP/2: the server speaks TLS there"},
-		{"plaintext there, TLS here", http1, trust("qdrant.test"), "TLS: the server does not speak TLS there"},
-		{"unknown authority", secure, &tls.Config{ServerName: "qdrant.test", NextProtos: []string{"h2"}}, "TLS: x509: certificate signed by unknown authority (see --upstream-ca-file)"},
-		{"another name", secure, trust("other.test"), "TLS: x509: certificate is valid for qdrant.test, not other.test (see --upstream-server-name)"},
-		{"TLS without HTTP/2", withoutALPN, trust("qdrant.test"), "TLS works, but the server does not offer HTTP/2"},
+		{"all well", secure, trust("qdrant.test"), "", "connected"},
+		{"nothing listens", unused, nil, "connection refused", "refused"},
+		{"unknown host", net.JoinHostPort("no-such-host.invalid", port), nil, "no such host", "dns"},
+		{"HTTP/1", http1, nil, "not HTTP/2: the server answered HTTP/1", "not_http2"},
+		{"hangs up", hangUp, nil, "the server closed the connection before speaking HTTP/2", "closed"},
+		{"something else", garbage, nil, `not HTTP/2: the server's first bytes were "SSH-2.0-OpenSSH_`, "not_http2"},
+		{"TLS there, plaintext here", secure, nil, "the server closed the connection before speaking HTTP/2 (if it wants TLS, use an https:// URL)", "closed"},
+		{"a TLS alert", alert, nil, "not HTTP/2: the server speaks TLS there", "not_http2"},
+		{"plaintext there, TLS here", http1, trust("qdrant.test"), "TLS: the server does not speak TLS there", "tls"},
+		{"unknown authority", secure, &tls.Config{ServerName: "qdrant.test", NextProtos: []string{"h2"}}, "TLS: x509: certificate signed by unknown authority (see --upstream-ca-file)", "tls"},
+		{"another name", secure, trust("other.test"), "TLS: x509: certificate is valid for qdrant.test, not other.test (see --upstream-server-name)", "tls"},
+		{"TLS without HTTP/2", withoutALPN, trust("qdrant.test"), "TLS works, but the server does not offer HTTP/2", "tls"},
 	} {
 		t.Run(test.about, func(t *testing.T) {
 			endpoint := pool.Endpoint{Address: test.address}
@@ -142,6 +143,13 @@ func TestReasons(t *testing.T) {
 			}
 			p := newPool(t, endpoint, 1)
 			lease, err := pick(t.Context(), p)
+			dials := map[string]uint64{}
+			for outcome, n := range p.State().Endpoints[0].Dials {
+				dials[pool.DialOutcome(outcome).String()] = n
+			}
+			if dials[test.outcome] == 0 {
+				t.Errorf("attempts are counted as %v, want %s", dials, test.outcome)
+			}
 			if test.want == "" {
 				if err != nil {
 					t.Fatal(err)

@@ -147,7 +147,7 @@ func (p *Pool) doubt(answer []Endpoint) (kept []Endpoint) {
 func (p *Pool) noEndpoints(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	why := reason(err, false)
+	_, why := reason(err, false)
 	if errors.Is(err, context.DeadlineExceeded) {
 		why = errSlowDNS.Error()
 	}

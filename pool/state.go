@@ -1,6 +1,11 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"qdrant-sidecar/internal/h2"
+)
 
 // State is a snapshot of the pool.
 type State struct {
@@ -40,6 +45,13 @@ type EndpointState struct {
 	// GoAways counts those of a graceful end, those because of too many resets, and
 	// others.
 	GoAways, TooManyResets, OtherGoAways uint64
+	// Dials counts the attempts to connect by [DialOutcome], Ended the connections that
+	// have ended by [Ending].
+	Dials, Ended []uint64
+	// Traffic is what the connections have carried, those before included.
+	Traffic h2.TrafficCount
+	// CheckTook is how long the newest HealthCheck took that was answered; 0 before.
+	CheckTook time.Duration
 }
 
 // Connection is a snapshot of one connection.
@@ -51,6 +63,9 @@ type Connection struct {
 	Opened time.Time
 	// Calls counts the calls ever sent in this place, earlier connections included.
 	Calls uint64
+	// RoundTrip is what the newest PING took; 0 before the first, and while the
+	// connection is not open.
+	RoundTrip time.Duration
 }
 
 // Ready returns how many endpoints have a connection that takes calls, or had one
@@ -133,11 +148,15 @@ func (n *Node) state() EndpointState {
 		GoAways:       n.goAways.graceful,
 		TooManyResets: n.goAways.tooManyResets,
 		OtherGoAways:  n.goAways.other,
+		Dials:         slices.Clone(n.dials[:]),
+		Ended:         slices.Clone(n.ended[:]),
+		Traffic:       n.traffic.Count(),
+		CheckTook:     n.health.took,
 	}
 	for _, c := range n.conns {
 		view := Connection{ID: c.id, State: c.state, InFlight: c.inFlight, Calls: c.calls}
 		if c.transport != nil {
-			view.Opened = c.opened
+			view.Opened, view.RoundTrip = c.opened, time.Duration(c.transport.ping.Load())
 		}
 		state.Connections = append(state.Connections, view)
 	}

@@ -35,14 +35,15 @@ type transport struct {
 	// suspect asks for a PING now.
 	suspect chan struct{}
 	pinging sync.WaitGroup
-	mourned atomic.Bool // a call has been told that the connection is lost
+	mourned atomic.Bool  // a call has been told that the connection is lost
+	ping    atomic.Int64 // what the newest PING took, in ns; 0 before there was one
 	stop    context.CancelFunc
 }
 
 // newTransport speaks HTTP/2 on conn, which it owns from here on, and returns
 // when the server's preface has arrived.
-func newTransport(ctx context.Context, conn net.Conn, e *Endpoint, pingInterval time.Duration) (*transport, error) {
-	client, err := h2.NewClientConn(ctx, conn, h2.Limits{})
+func newTransport(ctx context.Context, conn net.Conn, e *Endpoint, pingInterval time.Duration, traffic *h2.Traffic) (*transport, error) {
+	client, err := h2.NewClientConn(ctx, conn, h2.Limits{Traffic: traffic})
 	if failure, ok := errors.AsType[*h2.PrefaceError](err); ok {
 		return nil, &prefaceError{cause: failure.Err, got: failure.Got, tls: e.TLS != nil}
 	}
@@ -73,8 +74,11 @@ func (t *transport) keepAlive(ctx context.Context, interval time.Duration) {
 			return
 		}
 		answer, cancel := context.WithTimeoutCause(ctx, pingTimeout, errNoPong)
-		_, err := t.conn.Ping(answer)
+		took, err := t.conn.Ping(answer)
 		cancel()
+		if err == nil {
+			t.ping.Store(int64(took))
+		}
 		if errors.Is(err, errNoPong) {
 			t.conn.Fail(errNoPong)
 			return

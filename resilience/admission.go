@@ -275,6 +275,11 @@ const (
 	QueuedPastDeadline OverloadReason = "deadline"   // it would have waited past its deadline
 )
 
+// EveryOverloadReason returns all of the reasons.
+func EveryOverloadReason() []OverloadReason {
+	return []OverloadReason{QueueFull, QueuedTooLong, QueuedPastDeadline}
+}
+
 // OverloadError says that more calls came than there are places.
 type OverloadError struct {
 	Reason OverloadReason

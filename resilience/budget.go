@@ -101,7 +101,7 @@ func (b *Budget) End() {
 func (b *Budget) Take(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.retrying >= max(minRetrying, b.calls.Load()/oneIn) {
+	if b.retrying >= b.mostRetrying() {
 		return false
 	}
 	return b.takeLocked(b.second(now), minPerSecond*budgetWindow)
@@ -114,8 +114,16 @@ func (b *Budget) TakeTogether(now time.Time) bool {
 	return b.takeLocked(b.second(now), togetherRecently)
 }
 
+// mostRetrying bounds the retries under way.
+func (b *Budget) mostRetrying() int64 { return max(minRetrying, b.calls.Load()/oneIn) }
+
+// mostTaken bounds those started recently.
+func (b *Budget) mostTaken(second uint32, least int64) int64 {
+	return max(least, b.recent(second)/oneIn)
+}
+
 func (b *Budget) takeLocked(second uint32, least int64) bool {
-	if b.takenLocked(second) >= max(least, b.recent(second)/oneIn) {
+	if b.takenLocked(second) >= b.mostTaken(second, least) {
 		return false
 	}
 	b.retrying++
@@ -144,6 +152,8 @@ type BudgetState struct {
 	Calls, Retrying int
 	// RecentCalls and RecentRetries are those of the last 10 s.
 	RecentCalls, RecentRetries int
+	// Left is how many more retries may be taken now.
+	Left int
 }
 
 // State returns a snapshot.
@@ -151,11 +161,13 @@ func (b *Budget) State(now time.Time) BudgetState {
 	second := b.second(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	taken := b.takenLocked(second)
 	return BudgetState{
 		Calls:         int(b.calls.Load()),
 		Retrying:      int(b.retrying),
 		RecentCalls:   int(b.recent(second)),
-		RecentRetries: int(b.takenLocked(second)),
+		RecentRetries: int(taken),
+		Left:          int(max(0, min(b.mostRetrying()-b.retrying, b.mostTaken(second, minPerSecond*budgetWindow)-taken))),
 	}
 }
 

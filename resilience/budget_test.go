@@ -226,6 +226,7 @@ func TestBudgetModel(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				want := resilience.BudgetState{Calls: inFlight, Retrying: retrying, RecentCalls: recent(begun), RecentRetries: recent(taken)}
+				want.Left = max(0, min(max(3, inFlight/5)-retrying, max(20, recent(begun)/5)-recent(taken)))
 				if got := b.State(now); got != want {
 					t.Fatalf("state %+v, want %+v", got, want)
 				}

@@ -62,6 +62,13 @@ const (
 	OwnRefusal    NotRetried = "refused"        // the sidecar refused the attempt, and would again
 )
 
+// EveryNotRetried returns all of the reasons.
+func EveryNotRetried() []NotRetried {
+	return []NotRetried{
+		Permanent, NotIdempotent, Disabled, Attempts, OverBudget, OutOfTime, TooLarge, Answering, ToldToStop, Gone, OwnRefusal,
+	}
+}
+
 // GaveUp reports whether the sidecar stopped on purpose to repeat what could be
 // repeated. Then the answer is to carry grpc-retry-pushback-ms: -1, lest a caller
 // that retries multiplies what was tried already. Of a deadline it need not be told.

@@ -110,6 +110,7 @@ func newConn(nc net.Conn, server bool, limits *Limits, tasks *sync.WaitGroup) *c
 		nextID:           1,
 	}
 	c.in.init(nc, c.pool)
+	c.in.traffic = limits.Traffic
 	c.writer.init(nc, limits.WriteStall)
 	c.out = newOutbox(nc, c.pool)
 	c.fr = http2.NewFramer(io.Discard, &c.few)

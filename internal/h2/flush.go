@@ -91,6 +91,7 @@ func (c *conn) flush() (last, err error) {
 		c.taken += int64(batch.n)
 		c.mu.Unlock()
 		left, err := c.writer.write(batch)
+		c.limits.Traffic.wrote(batch.n - left)
 		c.mu.Lock()
 		c.taken -= int64(left)
 		c.out.free(batch)

@@ -62,6 +62,8 @@ type Limits struct {
 	// passed on as they come, as those are that are too large. By default there is
 	// no bound.
 	Store *Store
+	// Traffic counts what the connection carries. By default nothing does.
+	Traffic *Traffic
 	// WriteStall is how long a socket may take nothing of what is written to it.
 	// Default 30 s.
 	WriteStall time.Duration

@@ -366,6 +366,7 @@ func (c *conn) onPing(f *http2.PingFrame) error {
 }
 
 func (c *conn) onReset(f *http2.RSTStreamFrame) error {
+	c.limits.Traffic.resetReceived(f.ErrCode)
 	if c.server && c.rates.over(&c.rates.resets, c.limits.Resets) {
 		return &connError{http2.ErrCodeEnhanceYourCalm, "too many resets"}
 	}

@@ -19,6 +19,7 @@ type readBuffer struct {
 	pool     mem.BufferPool
 	buf      *[]byte
 	from, to int // of buf
+	traffic  *Traffic
 	// at is when the newest bytes came; zero until somebody asks.
 	at time.Time
 
@@ -63,6 +64,7 @@ func (b *readBuffer) fill() error {
 	}
 	b.to += b.n
 	if b.n > 0 {
+		b.traffic.read(b.n)
 		b.at = time.Time{}
 		return nil // an error comes again
 	}

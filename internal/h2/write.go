@@ -50,6 +50,7 @@ func (c *conn) windowUpdateLocked(stream uint32, n int) {
 const maxWeReset = 64
 
 func (c *conn) resetLocked(stream uint32, code http2.ErrCode) {
+	c.limits.Traffic.resetSent(code)
 	c.frameLocked(4, http2.FrameRSTStream, 0, stream)
 	c.uint32Locked(uint32(code))
 	if len(c.weReset) < maxWeReset {
