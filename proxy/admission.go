@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"qdrant-sidecar/resilience"
 )
 
 // admit has a call wait for its place among those in flight. Whoever asks whether
@@ -19,6 +22,9 @@ func (s *Server) admit(ctx context.Context, c *Call) error {
 	err := s.admission.Acquire(ctx)
 	waited := c.queuedSince(from)
 	if err != nil {
+		if overload, ok := errors.AsType[*resilience.OverloadError](err); ok {
+			s.metrics.turnedAway.WithLabelValues(string(overload.Reason)).Inc()
+		}
 		return gaveUp(ctx, err)
 	}
 	s.metrics.queueSeconds.Observe(waited.Seconds())

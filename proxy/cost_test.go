@@ -48,7 +48,7 @@ func newTracedCourse(tb testing.TB, policy *Resilience, tracer trace.Tracer, tim
 		return nil, net.ErrClosed
 	}}}, Size: 1, Logger: log})
 	tb.Cleanup(p.Close)
-	s := New(Config{Pool: p, Resilience: policy, Tracer: tracer, Slow: Slow{Read: time.Minute, Write: time.Minute, Long: time.Minute}, Logger: log})
+	s := New(Config{Pool: p, Resilience: policy, Collections: 50, Tracer: tracer, Slow: Slow{Read: time.Minute, Write: time.Minute, Long: time.Minute}, Logger: log})
 	tb.Cleanup(s.h2.Close)
 	stack := s.stack()
 	return &course{

@@ -35,6 +35,13 @@ const (
 	Unexpected        Reason = "UNEXPECTED"          // a cause that this table does not know
 )
 
+// everyReason returns all of them.
+func everyReason() []Reason {
+	return []Reason{
+		NoHealthyUpstream, UpstreamLost, UpstreamTimeout, CircuitOpen, Overloaded, DeadlineExceeded, Cancelled, ShuttingDown, HeaderTooLarge, Panic, Unexpected,
+	}
+}
+
 // domain is the ErrorInfo domain of every error that the sidecar makes.
 const domain = "qdrant-sidecar"
 

@@ -21,11 +21,6 @@ import (
 	"qdrant-sidecar/resilience"
 )
 
-// reasons are all of them.
-var reasons = []Reason{
-	NoHealthyUpstream, UpstreamLost, UpstreamTimeout, CircuitOpen, Overloaded, DeadlineExceeded, Cancelled, ShuttingDown, HeaderTooLarge, Panic, Unexpected,
-}
-
 // anyCause draws what can end a call in the sidecar, and what nobody thought of.
 func anyCause(t *rapid.T) error {
 	text := rapid.StringN(0, 20, 40).Draw(t, "text")
@@ -62,7 +57,7 @@ func TestOwnErrorsSayWhoseTheyAre(t *testing.T) {
 			t.Fatalf("details %v", st.Details())
 		}
 		info, ok := st.Details()[0].(*errdetails.ErrorInfo)
-		if !ok || info.GetDomain() != "qdrant-sidecar" || info.GetReason() != string(c.Reason) || !slices.Contains(reasons, c.Reason) {
+		if !ok || info.GetDomain() != "qdrant-sidecar" || info.GetReason() != string(c.Reason) || !slices.Contains(everyReason(), c.Reason) {
 			t.Errorf("details %v, reason %q", st.Details(), c.Reason)
 		}
 		if c.Reason != reason || testutil.ToFloat64(s.metrics.failures.WithLabelValues(string(reason))) != before+1 {

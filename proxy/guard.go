@@ -57,5 +57,4 @@ func (s *Server) protect(r *Resilience) {
 		s.methods = append(s.methods, label(m))
 	}
 	s.pool.Watch(s.watch())
-	s.metrics.registry.MustRegister(guardCollector{s})
 }

@@ -45,7 +45,8 @@ func TestBreaker(t *testing.T) {
 		open := "qdrant_circuit_breaker_open{endpoint=\"qdrant.test:6334\",method=\"/qdrant.Collections/Create\"} 1\n" +
 			"qdrant_circuit_breaker_open{endpoint=\"qdrant.test:6334\",method=\"/qdrant.Points/Query\"} 0\n" +
 			"qdrant_circuit_breaker_open{endpoint=\"qdrant.test:6334\",method=\"/qdrant.Qdrant/HealthCheck\"} 0\n"
-		r.metrics(open, "qdrant_circuit_breaker_open")
+		r.metrics(open+strings.NewReplacer("circuit_breaker_open", "sidecar_breaker_state", "} 1", "} 2").Replace(open),
+			"qdrant_circuit_breaker_open", "qdrant_sidecar_breaker_state")
 
 		time.Sleep(time.Second) // it is open for half a second to one
 		r.want("the probe", r.call(unsafe), codes.Unavailable, 13)
@@ -153,7 +154,9 @@ func TestAdmission(t *testing.T) {
 		close(hold)
 		calls.Wait()
 		r.metrics("qdrant_sidecar_failures_total{reason=\"DEADLINE_EXCEEDED\"} 1\nqdrant_sidecar_failures_total{reason=\"OVERLOADED\"} 2\n"+
-			"qdrant_sidecar_admitted_calls 0\n", "qdrant_sidecar_failures_total", "qdrant_sidecar_admitted_calls")
+			"qdrant_sidecar_turned_away_total{reason=\"queue_age\"} 1\nqdrant_sidecar_turned_away_total{reason=\"queue_full\"} 1\n"+
+			"qdrant_sidecar_admitted_calls 0\n",
+			"qdrant_sidecar_failures_total", "qdrant_sidecar_turned_away_total", "qdrant_sidecar_admitted_calls")
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/http2"
 	"golang.org/x/time/rate"
 )
@@ -98,17 +99,22 @@ const (
 // is configured wrongly usually tries again and again.
 const hintInterval = 10 * time.Second
 
-// hints writes log lines about strangers, per kind no more than one an interval.
+// strangers are their names, as a metric label.
+var strangers = [...]string{unknownProtocol: "unknown", tlsClient: "tls", http1Client: "http1"}
+
+// hints counts strangers and writes log lines about them, per kind no more than one
+// an interval.
 type hints struct {
 	log   *slog.Logger
+	count *prometheus.CounterVec
 	kinds [3]struct {
 		limit   rate.Sometimes
 		skipped atomic.Int64
 	}
 }
 
-func newHints(log *slog.Logger) *hints {
-	h := &hints{log: log}
+func newHints(log *slog.Logger, count *prometheus.CounterVec) *hints {
+	h := &hints{log: log, count: count}
 	for i := range h.kinds {
 		h.kinds[i].limit.Interval = hintInterval
 	}
@@ -116,6 +122,7 @@ func newHints(log *slog.Logger) *hints {
 }
 
 func (h *hints) give(who stranger, from net.Addr) {
+	h.count.WithLabelValues(strangers[who]).Inc()
 	kind := &h.kinds[who]
 	kind.skipped.Add(1)
 	kind.limit.Do(func() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/net/http2"
 )
 
@@ -59,7 +60,7 @@ func (c *scriptedConn) RemoteAddr() net.Addr        { return &net.TCPAddr{} }
 // the client hears.
 func speak(say []byte, piece int) (rest []byte, back []byte, err error) {
 	client := &scriptedConn{say: say, piece: piece}
-	err = newHints(slog.New(slog.DiscardHandler)).preface(client)
+	err = newHints(slog.New(slog.DiscardHandler), newMetrics(0).clients.refused).preface(client)
 	return client.say, client.back.Bytes(), err
 }
 
@@ -84,13 +85,17 @@ func TestHTTP1IsTold(t *testing.T) {
 
 func TestHintsAreRareAndCount(t *testing.T) {
 	var log bytes.Buffer
-	h := newHints(slog.New(slog.NewTextHandler(&log, nil)))
+	count := newMetrics(0).clients.refused
+	h := newHints(slog.New(slog.NewTextHandler(&log, nil)), count)
 	for range 20 {
 		h.give(tlsClient, &net.TCPAddr{})
 		h.give(http1Client, &net.TCPAddr{})
 	}
 	if n := strings.Count(log.String(), "\n"); n != 2 {
 		t.Errorf("40 strangers of two kinds wrote %d lines, want one of each:\n%s", n, &log)
+	}
+	if n := testutil.ToFloat64(count.WithLabelValues("tls")); n != 20 {
+		t.Errorf("20 strangers that spoke TLS were counted %v times", n)
 	}
 }
 

@@ -85,6 +85,9 @@ func (s *Server) repeat(ctx context.Context, c *Call, err error, next grpc.Unary
 		c.verdict = resilience.Verdict{Cause: resilience.Refused}
 		_, again := next(ctx, c)
 		s.returnRetry(c)
+		if c.Attempts > before {
+			s.metrics.again(c, verdict.Cause)
+		}
 		if again == nil {
 			return nil
 		}

@@ -52,10 +52,13 @@ func TestRetrySucceeds(t *testing.T) {
 qdrant_retry_total{operation="/qdrant.Points/Query",success="true"} 1
 qdrant_sidecar_attempts_total{grpc_method="Query",grpc_service="qdrant.Points",outcome="ok"} 1
 qdrant_sidecar_attempts_total{grpc_method="Query",grpc_service="qdrant.Points",outcome="unavailable"} 2
+qdrant_sidecar_retries_total{reason="unavailable"} 2
+qdrant_sidecar_replayed_bytes_total 20
 qdrant_sidecar_retries_in_flight 0
 qdrant_sidecar_recent_retries 2
+qdrant_sidecar_retry_budget_left 3
 qdrant_sidecar_stored_request_bytes 0
-`, "qdrant_retry_total", "qdrant_sidecar_attempts_total", "qdrant_sidecar_retries_in_flight",
+`, "qdrant_sidecar_retries_total", "qdrant_sidecar_replayed_bytes_total", "qdrant_sidecar_retry_budget_left", "qdrant_retry_total", "qdrant_sidecar_attempts_total", "qdrant_sidecar_retries_in_flight",
 			"qdrant_sidecar_recent_retries", "qdrant_sidecar_stored_request_bytes", "qdrant_sidecar_not_retried_total")
 	})
 }

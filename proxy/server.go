@@ -27,6 +27,7 @@ import (
 	"qdrant-sidecar/internal/h2"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy/method"
+	"qdrant-sidecar/proxy/tap"
 )
 
 // Replay bounds what is kept of requests, so that they can be sent again. Zero
@@ -65,6 +66,9 @@ type Config struct {
 	Slow Slow
 	// Tracer makes the spans of calls; nil for none.
 	Tracer trace.Tracer
+	// Collections is how many collections have metrics of their own; 0 is none, and no
+	// metrics by collection at all.
+	Collections int
 	// Version is reported in a metric.
 	Version string
 	Logger  *slog.Logger
@@ -79,7 +83,11 @@ type Server struct {
 	calls    *callLog
 	metrics  *metrics
 	replay   Replay
-	tracing  *tracing // nil when there is none
+	tap      tap.Tap
+	version  string
+	store    *h2.Store   // of requests that can be sent again
+	traffic  *h2.Traffic // of callers
+	tracing  *tracing    // nil when there is none
 	h2       *h2.Server
 	stopped  chan struct{}        // closed when the last calls are cut
 	unary    []grpc.UnaryHandler  // by method.Index
@@ -98,14 +106,15 @@ func New(cfg Config) *Server {
 	s := &Server{
 		pool: cfg.Pool, replay: cfg.Replay.withDefaults(),
 		log: cfg.Logger, calls: newCallLog(cfg.Logger, cfg.Slow), tracing: newTracing(cfg.Tracer), stopped: make(chan struct{}),
+		metrics: newMetrics(cfg.Collections), version: cfg.Version, traffic: new(h2.Traffic),
 	}
-	cfg.Limits.Store = h2.NewStore(s.replay.Together)
+	s.store = h2.NewStore(s.replay.Together)
+	cfg.Limits.Store, cfg.Limits.Traffic = s.store, s.traffic
 	s.tooLarge = headerTooLarge(cfg.Limits.WithDefaults())
-	s.metrics = newMetrics(cfg.Version, cfg.Limits.Store)
-	s.metrics.registry.MustRegister(poolCollector{cfg.Pool})
-	s.metrics.reloads.init(s.metrics.registry)
 	s.rules.Store(newRules(Rules{cfg.APIKey, cfg.Resilience, cfg.MinReady}))
 	s.protect(cfg.Resilience)
+	s.metrics.reloads.last.Store(new(time.Now())) // it was read just now
+	s.metrics.registry.MustRegister(scrape{s})
 	// Chains for each known method, composed once. Unknown ones share Other's.
 	stack := s.stack()
 	for m := range method.All() {
@@ -116,7 +125,7 @@ func New(cfg Config) *Server {
 	}
 	s.h2 = h2.NewServer(h2.ServerConfig{
 		Limits:    cfg.Limits,
-		Preface:   newHints(cfg.Logger).preface,
+		Preface:   newHints(cfg.Logger, s.metrics.clients.refused).preface,
 		Whole:     s.stored,
 		Recognize: readHeading,
 		Handle:    s.handle,
@@ -245,6 +254,9 @@ func (s *Server) Serve(lis net.Listener) error {
 		conn, err := lis.Accept()
 		if err == nil {
 			go func() {
+				s.metrics.clients.accepted.Inc()
+				s.metrics.clients.connections.Add(1)
+				defer s.metrics.clients.connections.Add(-1)
 				home := new(pool.Home)
 				defer home.Close()
 				// What this costs a call is told with the call.

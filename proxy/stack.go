@@ -53,6 +53,8 @@ func (s *Server) outside() []interceptors {
 		// What the caller sees is counted once a call; so this is outside of all
 		// that answers on its own.
 		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
+		// Whoever watches sees what the caller sees.
+		layer{enter: noCheck, leave: s.observe}.interceptors(),
 		// The one place where a cause becomes a status: the layers above see
 		// what the caller sees, the layers below see causes.
 		layer{enter: noCheck, leave: s.explain}.interceptors(),

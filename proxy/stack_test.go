@@ -152,18 +152,24 @@ func TestCallsAreCounted(t *testing.T) {
 	outer(s, func() error { return status.Error(codes.Code(99), "") })(newTestCall("/made/up"))
 	outer(s, func() error { return status.Error(codes.Unimplemented, "") })(newTestCall("/made/up2"))
 	want := `
-# HELP grpc_server_handled_total Calls that ended, by the code the caller got.
+# HELP grpc_server_handled_total Calls that ended, by the code that the caller got.
 # TYPE grpc_server_handled_total counter
 grpc_server_handled_total{grpc_code="Canceled",grpc_method="Query",grpc_service="qdrant.Points",grpc_type="unary"} 1
 grpc_server_handled_total{grpc_code="OK",grpc_method="Query",grpc_service="qdrant.Points",grpc_type="unary"} 3
 grpc_server_handled_total{grpc_code="Unimplemented",grpc_method="other",grpc_service="other",grpc_type="bidi_stream"} 1
 grpc_server_handled_total{grpc_code="other",grpc_method="other",grpc_service="other",grpc_type="bidi_stream"} 1
-# HELP qdrant_sidecar_failures_total Calls that the sidecar itself failed, by reason. What Qdrant answered is not in it.
-# TYPE qdrant_sidecar_failures_total counter
-qdrant_sidecar_failures_total{reason="CANCELLED"} 1
 `
-	if err := testutil.GatherAndCompare(s.Gatherer(), strings.NewReader(want), "grpc_server_handled_total", "qdrant_sidecar_failures_total"); err != nil {
+	if err := testutil.GatherAndCompare(s.Gatherer(), strings.NewReader(want), "grpc_server_handled_total"); err != nil {
 		t.Error(err)
+	}
+	for _, reason := range everyReason() {
+		want := 0.0
+		if reason == Cancelled {
+			want = 1
+		}
+		if n := testutil.ToFloat64(s.metrics.failures.WithLabelValues(string(reason))); n != want {
+			t.Errorf("%s was counted %v times, want %v", reason, n, want)
+		}
 	}
 	if problems, err := testutil.GatherAndLint(s.Gatherer()); err != nil || len(own(problems)) > 0 {
 		t.Errorf("%v, %v", own(problems), err)

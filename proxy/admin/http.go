@@ -30,6 +30,8 @@ func Handler(ready func() error, metrics prometheus.Gatherer) http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	// In which format, the scraper says: exemplars are in OpenMetrics and protobuf,
+	// native histograms in protobuf.
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	return mux
 }
