@@ -27,6 +27,10 @@ var imports = []struct {
 	{of: "proxy/shape", not: []string{"..."}, but: []string{"proxy/method", "proxy/protoscan"}, why: "it looks at bytes and tells what they ask for"},
 	{of: "proxy/rest", not: []string{"..."}, but: []string{"resilience", "pool"}, why: "HTTP passes beside gRPC: they share what decides about failures and nodes, and no more"},
 	{of: "proxy/admin", not: []string{"proxy", "proxy/method", "internal/..."}, why: "pages show what they are given"},
+	{of: "proxy/tap", not: []string{"..."}, why: "the data path hands calls over, and knows nothing of who watches"},
+	{of: "proxy/statistics", not: []string{"proxy", "proxy/admin", "internal/..."}, why: "it reads what is counted, and counts nothing"},
+	{of: "proxy/verdict", not: []string{"..."}, but: []string{"gen/...", "proxy/method", "resilience", "internal/human"}, why: "what statistics mean follows from them alone"},
+	{of: "internal/transcript", not: []string{"..."}, why: "bodies are read where they are shown, and nowhere else"},
 	{of: "internal/memqdrant", not: []string{"..."}, but: []string{"internal/memqdrant/restjson"}, why: "it stands for the real Qdrant, so it shares nothing with the proxy"},
 	{of: "internal/demo", not: []string{"..."}, but: []string{"internal/digits"}, why: "the show uses the sidecar as any user does: over the network"},
 	{of: "internal/tracing", not: []string{"..."}, why: "sending spans is the same for any program"},
@@ -41,7 +45,7 @@ var imports = []struct {
 		why: "spans are made where calls and attempts begin and end, and handed on by the program"},
 	{of: "...", not: []string{"go.opentelemetry.io/otel/sdk/*", "go.opentelemetry.io/otel/exporters/*"}, but: []string{"internal/tracing"},
 		why: "whoever makes spans does not know where they go"},
-	{of: "...", not: []string{"github.com/qdrant/go-client/*"}, but: []string{"internal/memqdrant", "internal/demo"},
+	{of: "...", not: []string{"github.com/qdrant/go-client/*"}, but: []string{"internal/memqdrant", "internal/demo", "internal/transcript"},
 		why: "bytes pass unparsed: the data path knows no message type"},
 }
 

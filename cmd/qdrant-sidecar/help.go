@@ -51,6 +51,7 @@ func printHelp(w io.Writer) {
 		"--admin-listen, which they take, and --config. ENDPOINT is a node's host:port.\n"+
 		"pause takes also\n  --for DURATION\n%sdrain takes also\n  --force\n%sreconnect takes also\n  --within DURATION\n%s",
 		wrap(pauseForHelp, "      ", 80), wrap(drainForceHelp, "      ", 80), wrap(reconnectWithinHelp, "      ", 80))
+	printWatchingHelp(w)
 	fmt.Fprint(w, "\nSettings, each a flag, an environment variable and a key of the --config file\n"+
 		"(but QDRANT_API_KEY, which is a variable only).\n"+
 		"Flags win over the environment, the environment over the file.\n\n")
@@ -68,6 +69,27 @@ func printHelp(w io.Writer) {
 		fmt.Fprintf(w, "  %s %s\n%s", v.name, v.value, wrap(v.help, "      ", 80))
 	}
 	fmt.Fprint(w, "\nExit codes: 0 ended as asked, 1 did not start or broke, 64 wrong configuration.\n")
+}
+
+// printWatchingHelp is about the commands that show what goes on.
+func printWatchingHelp(w io.Writer) {
+	fmt.Fprint(w, "\ntop, tap, pool, breakers and info ask the running sidecar at its --admin-listen,\n"+
+		"which they take, and --config. A browser shows the same at http://, and that\n"+
+		"address. All of them take also\n")
+	option := func(name, help string) { fmt.Fprintf(w, "  %s\n%s", name, wrap(help, "      ", 80)) }
+	option("--json", jsonHelp)
+	fmt.Fprint(w, "top takes also\n")
+	option("--once", topOnceHelp)
+	option("--interval DURATION", topIntervalHelp)
+	fmt.Fprint(w, "tap takes also\n")
+	option("--method NAME", tapMethodHelp)
+	option("--collection NAME", tapCollectionHelp)
+	option("--code CODE", tapCodeHelp)
+	option("--slower-than DURATION", tapSlowerHelp)
+	option("--failed", tapFailedHelp)
+	option("--bodies", tapBodiesHelp)
+	option("--count N", tapCountHelp)
+	fmt.Fprintf(w, "\n%s", wrap("doctor takes all settings, as serve does, and needs no running sidecar.", "", 80))
 }
 
 func printSettings(w io.Writer, table []*setting) {

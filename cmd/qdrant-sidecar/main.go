@@ -50,6 +50,12 @@ func commands() []command {
 		{name: "drain", operand: "ENDPOINT", summary: "take a node of Qdrant out without losing a call: drain ENDPOINT", run: drain},
 		{name: "undrain", operand: "ENDPOINT", summary: "bring it back: undrain ENDPOINT", run: undrain},
 		{name: "reconnect", operand: "[ENDPOINT]", summary: "replace the connections one by one: reconnect [ENDPOINT]", run: reconnect},
+		{name: "top", summary: "is it Qdrant, the network, or the app? and how calls go, live", run: runTop},
+		{name: "tap", summary: "show calls as they pass", run: runTap},
+		{name: "pool", summary: "show the nodes of Qdrant and the connections to them", run: showPool},
+		{name: "breakers", summary: "show the circuit breakers", run: showBreakers},
+		{name: "info", summary: "show what is running, where it listens, and its settings", run: showInfo},
+		{name: "doctor", summary: "try the way to Qdrant step by step; exit 1 when one fails", run: runDoctor},
 		{name: "check-config", summary: "report all problems of the configuration, or print it", run: checkConfig},
 		{name: "version", summary: "print the version", run: printVersion},
 	}

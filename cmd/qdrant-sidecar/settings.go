@@ -99,8 +99,19 @@ var generalSettings = []*setting{
 		set: one(func(c *config, v string) (err error) { c.metricsListen, err = parseOptionalAddress(v); return err }),
 	},
 	{
+		name: "metrics-collections", value: "N", initial: "50",
+		help: "How many collections have metrics of their own, in the order of their first successful call; others are counted together, as \"other\". " +
+			"One that was not called for an hour gives its place away. 0 means no metrics by collection.",
+		set: one(func(c *config, v string) (err error) {
+			if c.collections, err = strconv.Atoi(v); err != nil || c.collections < 0 || c.collections > maxMetricsCollections {
+				return fmt.Errorf("must be a whole number from 0 to %d, not %q", maxMetricsCollections, v)
+			}
+			return nil
+		}),
+	},
+	{
 		name: "admin-listen", value: "ADDRESS", initial: "127.0.0.1:9092",
-		help: "Where the admin API (gRPC, with reflection) is served: a loopback address or unix:///path. \"off\" switches it off.",
+		help: "Where the admin API (gRPC, with reflection) and the status page (http) are served: a loopback address or unix:///path. \"off\" switches them off.",
 		set:  one(func(c *config, v string) (err error) { c.adminListen, err = parseOptionalAddress(v); return err }),
 	},
 	{
@@ -201,6 +212,10 @@ var generalSettings = []*setting{
 // connections already carry 6,400 calls at once.
 const maxPoolSize = 64
 
+// maxMetricsCollections bounds what a page of metrics, and whoever stores it, has to
+// hold: about 50 series for each collection.
+const maxMetricsCollections = 1000
+
 // one adapts a parser of one value.
 func one(parse func(*config, string) error) func(*config, []string) error {
 	return func(c *config, values []string) error {
@@ -246,6 +261,7 @@ type config struct {
 	listen            []address
 	metricsListen     address
 	adminListen       address
+	collections       int // that have metrics of their own
 	poolSize          int
 	connections       connections
 	drainTimeout      time.Duration

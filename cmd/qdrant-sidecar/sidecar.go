@@ -14,9 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/reflection"
-
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/internal/memqdrant"
 	"qdrant-sidecar/internal/tracing"
@@ -88,7 +85,7 @@ func start(inv invocation, c *config) (*sidecar, error) {
 	s.onStop(s.pool.Close)
 	s.proxy = proxy.New(proxy.Config{
 		Pool: s.pool, MinReady: c.connections.minReady, Limits: c.limits, Replay: c.replay,
-		APIKey: c.apiKey, Resilience: c.resilience(), Slow: c.slow, Tracer: tracer, Version: version, Logger: log,
+		APIKey: c.apiKey, Resilience: c.resilience(), Slow: c.slow, Collections: c.collections, Tracer: tracer, Version: version, Logger: log,
 	})
 	s.startREST(tracer)
 	s.serveMetrics()
@@ -215,27 +212,6 @@ func (s *sidecar) serveMetrics() {
 			}
 			return nil
 		})
-	}
-}
-
-func (s *sidecar) serveAdmin() {
-	// Stop waits for clients that connect and say nothing, this long.
-	server := grpc.NewServer(grpc.ConnectionTimeout(time.Second))
-	adminv1.RegisterAdminServiceServer(server, &admin.Service{
-		Version:   version,
-		Commit:    commit(),
-		Started:   s.started,
-		Settings:  func() []*adminv1.Setting { return s.current.Load().forAdmin() },
-		Listeners: s.openListeners,
-		Draining:  s.proxy.Draining,
-		Pool:      s.pool.State,
-		Pause:     s.proxy.Paused,
-	})
-	adminv1.RegisterControlServiceServer(server, &admin.Control{Pool: s.pool, Pauser: s.proxy.Pauser(), Logger: s.log})
-	reflection.Register(server)
-	s.onStop(server.Stop)
-	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_ADMIN) {
-		s.serve(func() error { return server.Serve(lis) })
 	}
 }
 
