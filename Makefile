@@ -13,6 +13,8 @@ MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 BUF := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GRPCURL := go run github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+# Without its service discovery, which knows every cloud, it compiles in a minute.
+PROMTOOL := go run -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 # v5.8.2 is the newest that Go 1.26 compiles.
 KUSTOMIZE := go run sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
 KUBERNETES_VALIDATE_VERSION := 1.37.0
@@ -56,6 +58,7 @@ test: ## Run every test under the race detector
 	then echo 'test: without root, ip and nft most of test/weather is skipped' >&2; fi
 	go test -race -count=1 -timeout 10m ./...
 	go test -count=1 -timeout 5m -run '^TestWeather$$' ./pool # all of the day
+	go test -count=1 -timeout 5m -run '^TestHostileNames$$' ./proxy # all of the names
 	go -C bench test -race -count=1 -timeout 5m ./...
 
 .PHONY: conformance
@@ -84,6 +87,12 @@ bench-snapshot: ## Send a snapshot of 2 GiB through the REST side and through ng
 bench-smoke: ## Fail when a call allocates more than MAX_ALLOCS (no times, < 60 s)
 	go -C bench run ./cmd/bench smoke -max-allocs $(MAX_ALLOCS)
 
+.PHONY: page
+page: ## Look at the status page with Chromium, into .cache/page (Debian: apt-get install chromium)
+	rm -rf $(CACHE)/page
+	PAGE_TEST_REQUIRED=1 PAGE_SCREENSHOTS=$(CURDIR)/$(CACHE)/page go test -count=1 -timeout 5m ./test/page
+	@ls $(CACHE)/page/*.png
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' ./... \
@@ -99,16 +108,16 @@ soak: ## Look for lost and doubled writes for DURATION (1h), from SEED (random)
 	  go test -race -count=1 -timeout 0 -v -run '^TestHistories$$' ./test/history
 
 .PHONY: smoke
-smoke: build ## Try the built binary over memory:// with the real grpcurl
-	GRPCURL='$(GRPCURL)' internal/tools/smoke $(BIN)
+smoke: build ## Try the built binary over memory:// with the real grpcurl and promtool
+	GRPCURL='$(GRPCURL)' PROMTOOL='$(PROMTOOL)' internal/tools/smoke $(BIN)
 
 .PHONY: generate
 generate: ## Make gen/ from proto/, and the tables in docs/ from the code
 	$(BUF) generate
-	go test ./cmd/qdrant-sidecar ./proxy/method -run '^TestDocumentationIsFresh$$' -update
+	go test ./cmd/qdrant-sidecar ./proxy ./proxy/method -run '^TestDocumentationIsFresh$$' -update
 
 .PHONY: lint
-lint: lint-go lint-proto lint-mod lint-shell lint-k8s ## Check everything that needs no running: code, gen/, go.mod, scripts, manifests
+lint: lint-go lint-proto lint-mod lint-shell lint-k8s lint-monitoring ## Check everything that needs no running: code, gen/, go.mod, scripts, manifests, alerts
 
 .PHONY: lint-go
 lint-go:
@@ -145,6 +154,12 @@ lint-k8s: $(VENV)/.done
 	  echo "check $$overlay"; \
 	  $(KUSTOMIZE) build "$$overlay" | $(VENV)/bin/python internal/tools/check-manifests.py; \
 	done
+
+.PHONY: lint-monitoring
+lint-monitoring: $(VENV)/.done
+	$(KUSTOMIZE) build k8s/monitoring >/dev/null
+	timeout 15m $(PROMTOOL) --version
+	$(VENV)/bin/python internal/tools/check-monitoring.py k8s/monitoring $(CACHE)/monitoring $(PROMTOOL)
 
 $(VENV)/.done:
 	python3 -m venv --clear $(@D)

@@ -24,6 +24,7 @@ func shownBy() map[string]func(*testing.T) {
 		"--url":                           TestURL,
 		"--listen":                        TestListen,
 		"--metrics-listen":                TestMetricsListen,
+		"--metrics-collections":           TestMetricsCollections,
 		"--admin-listen":                  TestAdminListen,
 		"--rest-listen":                   TestRESTListen,
 		"--rest-url":                      TestRESTListen,
@@ -86,6 +87,16 @@ func shownBy() map[string]func(*testing.T) {
 		"--for":    TestPause,
 		"--force":  TestControlRefusals,
 		"--within": TestControlRefusals,
+		// Of those that ask the running sidecar.
+		"--json":        TestWatching,
+		"--interval":    TestWatching,
+		"--method":      TestWatching,
+		"--collection":  TestWatching,
+		"--code":        TestWatching,
+		"--slower-than": TestWatching,
+		"--failed":      TestWatching,
+		"--bodies":      TestWatching,
+		"--count":       TestWatching,
 	}
 }
 
