@@ -27,7 +27,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "snapshot:", err)
@@ -44,7 +44,7 @@ const (
 // path is one that Qdrant downloads a snapshot from, and uploads it to.
 const path = "/collections/c/snapshots/x"
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("snapshot", flag.ContinueOnError)
 	size := f.Int64("bytes", 2<<30, "`size` of the snapshot")
 	rounds := f.Int("rounds", 3, "`number` of times that each is measured")
@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	qdrant := &http.Server{Handler: snapshots(*size), ReadHeaderTimeout: time.Minute}
-	go qdrant.Serve(upstream)
+	go func() { _ = qdrant.Serve(upstream) }()
 	defer qdrant.Close()
 
 	var contestants []*contestant
@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	return judge(contestants[0], contestants[1])
+	return judge(out, contestants[0], contestants[1])
 }
 
 // contestant is a proxy, and what was measured of it.
@@ -102,6 +102,8 @@ type contestant struct {
 }
 
 func (c *contestant) await(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for range 200 {
 		request, err := http.NewRequestWithContext(ctx, http.MethodHead, c.url, http.NoBody)
 		if err != nil {
@@ -116,7 +118,11 @@ func (c *contestant) await(ctx context.Context) error {
 		if err := c.Err(); err != nil {
 			return err
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return fmt.Errorf("%s is not there", c.name)
 }
@@ -176,20 +182,20 @@ func (c *contestant) transfer(ctx context.Context, method string, body io.Reader
 }
 
 // judge prints what was found. The best of the rounds counts, for the rest is the machine.
-func judge(own, other *contestant) error {
+func judge(out io.Writer, own, other *contestant) error {
 	var failed error
-	fmt.Println("| | Sidecar | nginx | Share |\n|---|--:|--:|--:|")
+	fmt.Fprintln(out, "| | Sidecar | nginx | Share |\n|---|--:|--:|--:|")
 	for _, row := range []struct {
 		name       string
 		own, other []float64
 	}{{"download", own.down, other.down}, {"upload", own.up, other.up}} {
 		a, b := slices.Max(row.own), slices.Max(row.other)
-		fmt.Printf("| %s, MiB/s | %.0f | %.0f | %.2f |\n", row.name, a/(1<<20), b/(1<<20), a/b)
+		fmt.Fprintf(out, "| %s, MiB/s | %.0f | %.0f | %.2f |\n", row.name, a/(1<<20), b/(1<<20), a/b)
 		if a < leastShare*b {
 			failed = errors.Join(failed, fmt.Errorf("%s: %.2f of nginx's throughput, want %v", row.name, a/b, leastShare))
 		}
 	}
-	fmt.Printf("| most resident memory, MiB | %.1f | %.1f | |\n", float64(own.rss)/(1<<20), float64(other.rss)/(1<<20))
+	fmt.Fprintf(out, "| most resident memory, MiB | %.1f | %.1f | |\n", float64(own.rss)/(1<<20), float64(other.rss)/(1<<20))
 	if own.rss >= mostRSS {
 		failed = errors.Join(failed, fmt.Errorf("%.1f MiB of memory", float64(own.rss)/(1<<20)))
 	}
