@@ -56,9 +56,8 @@ type rig struct {
 	client   *pool.Pool
 	arrivals atomic.Int64
 	dials    atomic.Int64
-	// down makes connections to the upstream fail, and slow has each take a while.
+	// down makes connections to the upstream fail.
 	down atomic.Bool
-	slow atomic.Int64
 	// dialing, if set, is called before each.
 	dialing func()
 	// log gets what the Server logs from level on, beside the test's output.
@@ -112,7 +111,6 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 			if r.dialing != nil {
 				r.dialing()
 			}
-			time.Sleep(time.Duration(r.slow.Load()))
 			if r.down.Load() {
 				return nil, net.ErrClosed
 			}

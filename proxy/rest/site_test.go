@@ -36,11 +36,15 @@ func nodes(t *testing.T, rests ...*upstream) (*pool.Pool, func(*rest.Config)) {
 	p := pool.New(conf)
 	t.Cleanup(p.Close)
 	for _, n := range p.Nodes() {
-		for deadline := time.Now().Add(patience); n.Standing() != pool.Good; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
+		tick, late := time.NewTicker(time.Millisecond), time.After(patience)
+		for n.Standing() != pool.Good {
+			select {
+			case <-tick.C:
+			case <-late:
 				t.Fatalf("%s is %v", n.Address(), n.Standing())
 			}
 		}
+		tick.Stop()
 	}
 	return p, func(c *rest.Config) {
 		c.Upstream = pool.Endpoint{}
