@@ -15,11 +15,12 @@ import (
 )
 
 // HealthChecks. With the default interval of 2 s a node that hangs is out of the
-// choice after 2.2 s + 2 · 1 s at the latest.
+// choice after 2.2 s + 2 · 1 s at the latest, and a read that waits for it for 5 s has
+// time to leave.
 const (
 	healthTimeout = time.Second
-	// healthDoubt is the pause between checks after one that failed, and while a node
-	// is not good: so its return is noticed.
+	// healthDoubt is the time from check to check after one that failed, and while a
+	// node is not good: so its return is noticed.
 	healthDoubt = 500 * time.Millisecond
 	sickAfter   = 2 // failures in a row
 	wellAfter   = 2 // answers in a row
@@ -58,11 +59,13 @@ func (n *Node) checkHealth(wanted context.Context) {
 		case <-wanted.Done():
 			return
 		}
-		pause := jittered(n.pool.cfg.HealthInterval)
-		if n.check(wanted, &asked) {
-			pause = min(pause, healthDoubt)
-		}
+		began, pause := time.Now(), jittered(n.pool.cfg.HealthInterval)
+		doubt := n.check(wanted, &asked)
 		last = time.Now()
+		if doubt {
+			// One that was not answered has taken longer than that.
+			pause = min(pause, max(0, healthDoubt-last.Sub(began)))
+		}
 		timer.Reset(pause)
 	}
 }

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Standing is how much is to be hoped of a node. Choose prefers the highest there
 // is, so that the worst is still better than nothing: the last node is always asked,
@@ -25,6 +28,13 @@ func (s Standing) String() string {
 
 // Standing returns how the node stands.
 func (n *Node) Standing() Standing { return Standing(n.standing.Load()) }
+
+// Forsaken reports whether the node hangs or is lost while another is good: what waits
+// for it has better hope there.
+func (n *Node) Forsaken() bool {
+	s := n.Standing()
+	return (s == Down || s == Sick) && slices.ContainsFunc(n.pool.Nodes(), func(o *Node) bool { return o.Standing() == Good })
+}
 
 // judgeLocked is called after whatever may change the standing.
 func (n *Node) judgeLocked() {

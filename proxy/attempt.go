@@ -17,6 +17,9 @@ type attempt struct {
 	begun time.Time
 	// try is the time it was given, where that was less than the call's.
 	try time.Duration
+	// trying says that it may be given up before the call's time is over, and forsaken
+	// that it was, because its node hangs.
+	trying, forsaken bool
 	// permit is the breaker's.
 	permit resilience.Permit
 	// verdict is what it came to; [resilience.Refused] until it is begun.
@@ -30,24 +33,32 @@ func (s *Server) beginAttempt(_ context.Context, c *Call) error {
 	c.Attempts++
 	c.begun = time.Now()
 	c.lending, c.first = 0, 0
-	c.try = 0
-	if c.repeatable && c.Attempts == 1 {
-		c.try = s.tryTime(c)
-	}
-	if c.try > 0 {
-		c.ctx.try(c.try, s.budget)
+	c.try, c.trying, c.forsaken = 0, false, false
+	if c.repeatable && c.Attempts == 1 && c.rules.policy.Max > 0 && !c.Method.Health {
+		c.try = c.tryTime()
+		node := s.leaves(c)
+		if c.trying = c.try > 0 || node != nil; c.trying {
+			c.ctx.try(c.begun, c.try, node, s.budget)
+		}
 	}
 	return nil
+}
+
+// leaves returns the node that the attempt is to leave when that is found to hang; nil
+// for an attempt that stays. Only a read can be made elsewhere whatever has become of
+// it, and there must be an elsewhere.
+func (s *Server) leaves(c *Call) *pool.Node {
+	if c.Method.Class != resilience.Read || c.Method.NodeLocal || len(s.pool.Nodes()) < 2 {
+		return nil
+	}
+	return c.node
 }
 
 // tryTime returns how long the first attempt of a call may take, if that is less
 // than the call may. There has to be time for another that long, and for the wait
 // before it; the second attempt then has all that is left. So no call is shorter
 // than its caller wanted it.
-func (s *Server) tryTime(c *Call) time.Duration {
-	if c.rules.policy.Max == 0 || c.Method.Health {
-		return 0
-	}
+func (c *Call) tryTime() time.Duration {
 	d := c.rules.deadlines.ForTry(c.Method.Class, kindOf(c.Method.Deadline), c.begun, c.ctx.deadline)
 	if c.left(c.begun) < 2*d+c.rules.policy.Base {
 		return 0

@@ -170,10 +170,10 @@ func (c *Call) left(now time.Time) time.Duration {
 // endTry ends the time that the attempt has for itself. When that was over the
 // attempt was cut, and the call goes on with a new context and a retry taken for it.
 func (c *Call) endTry() (cut bool) {
-	if c.try == 0 || !c.ctx.endTry() {
+	if !c.trying || !c.ctx.endTry() {
 		return false
 	}
-	c.retrying = true
+	c.retrying, c.forsaken = true, c.ctx.forsaken
 	c.ctx.stop()
 	c.begin(c.ctx.deadline, c.ctx.late)
 	return true

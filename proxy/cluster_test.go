@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -42,6 +43,12 @@ type nodes struct {
 // node's number.
 func newNodes(t *testing.T, policy *proxy.Resilience, handle func(node int, method string) error) *nodes {
 	t.Helper()
+	return newCheckedNodes(t, policy, 0, handle)
+}
+
+// newCheckedNodes is newNodes with HealthChecks.
+func newCheckedNodes(t *testing.T, policy *proxy.Resilience, interval time.Duration, handle func(node int, method string) error) *nodes {
+	t.Helper()
 	c := &nodes{rig: &rig{t: t}}
 	c.said.Store(int64(len(c.down)))
 	dials := make(map[netip.Addr]func(context.Context) (net.Conn, error))
@@ -73,7 +80,7 @@ func newNodes(t *testing.T, policy *proxy.Resilience, handle func(node int, meth
 		}
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	c.pool = pool.New(pool.Config{Size: 2, Logger: log, Resolver: &pool.Resolver{
+	c.pool = pool.New(pool.Config{Size: 2, HealthInterval: interval, Logger: log, Resolver: &pool.Resolver{
 		Name: "qdrant.test", Port: 6334,
 		Lookup: func(context.Context, string) ([]netip.Addr, error) {
 			return append([]netip.Addr(nil), ips[:c.said.Load()]...), nil
@@ -271,4 +278,58 @@ func TestRemovedEndpoint(t *testing.T) {
 			t.Errorf("%d series of the node that was removed, and a limit of %v", series, limit)
 		}
 	})
+}
+
+// TestReadsLeaveAHungNode: those whose callers set no deadline, and so have no time for
+// two attempts, once it is known that their node hangs; what may not be made
+// elsewhere stays, and so does everything where there is no better node.
+func TestReadsLeaveAHungNode(t *testing.T) {
+	for _, test := range []struct {
+		name, method string
+		all          bool // hang
+		many         int
+		ok           int
+	}{
+		{"a read", read, false, 1, 1},
+		{"many reads", read, false, 90, 90},
+		{"a read of that node", nodeLocal, false, 1, 0},
+		{"all hang", read, true, 1, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var hung atomic.Int64
+				hung.Store(-1)
+				over := make(chan struct{})
+				defer close(over)
+				c := newCheckedNodes(t, standard(), 2*time.Second, func(node int, _ string) error {
+					if at := hung.Load(); at == int64(node) || at == 3 {
+						<-over
+					}
+					return nil
+				})
+				caller := c.caller()
+				at := c.ask(caller, read)
+				hung.Store(int64(at[0] - '0'))
+				if test.all {
+					hung.Store(3)
+				}
+				var calls sync.WaitGroup
+				var ok atomic.Int64
+				for range test.many {
+					calls.Go(func() {
+						got := caller.call(test.method)
+						if got.code == codes.OK && got.text != at && got.took < 5*time.Second {
+							ok.Add(1)
+						} else if got.code != codes.DeadlineExceeded {
+							t.Errorf("%+v", got)
+						}
+					})
+				}
+				calls.Wait()
+				if n := ok.Load(); n != int64(test.ok) {
+					t.Errorf("%d of %d were answered elsewhere, want %d", n, test.many, test.ok)
+				}
+			})
+		})
+	}
 }

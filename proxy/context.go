@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"qdrant-sidecar/pool"
 	"qdrant-sidecar/resilience"
 )
 
@@ -22,11 +23,18 @@ type callContext struct {
 	cause error         // why it ended; nil while it has not
 	done  chan struct{} // made when somebody asks; closed with cause
 	timer *time.Timer
-	// budget is set while an attempt has a time of its own, and is asked for the
-	// retry that would follow when that is over.
+	// budget is set while there is an attempt that may be given up before the call's
+	// time is over, and is asked for the retry that would follow.
 	budget *resilience.Budget
-	// cut says that the retry was granted and the attempt given up.
-	cut bool
+	// tryEnds is when such an attempt has had its time; zero when it has all of the
+	// call's.
+	tryEnds time.Time
+	// node is where such an attempt is, to be left when the node is found to hang; nil
+	// when there is no other.
+	node *pool.Node
+	// cut says that the retry was granted and the attempt given up, and forsaken that
+	// this was for its node.
+	cut, forsaken bool
 }
 
 // errTryTimeout ends an attempt that had less time than its call.
@@ -105,48 +113,85 @@ func (x *callContext) endLocked(cause error) {
 	}
 }
 
-// ring is called by the timer, maybe late: when it had been set anew already.
+// lookEvery is how often an attempt that takes long has a look at its node.
+const lookEvery = 250 * time.Millisecond
+
+// ring is called by the timer, maybe early: it is not set anew for what changes
+// with every call.
 func (x *callContext) ring() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.cause != nil {
 		return
 	}
-	if x.budget != nil {
+	now := time.Now()
+	if x.budget != nil && x.hopelessLocked(now) {
 		// To give up the attempt without being allowed another would be to take time
 		// from the caller.
-		x.cut = x.budget.Take(time.Now())
+		if x.forsaken {
+			// Those that leave a node with many others are no more of a storm than those
+			// that lose a connection together.
+			x.cut = x.budget.TakeTogether(now)
+		} else {
+			x.cut = x.budget.Take(now)
+		}
 		if x.cut {
 			x.endLocked(errTryTimeout)
 			return
 		}
 		x.budget = nil
 	}
-	x.awaitDeadlineLocked()
+	next := x.deadline
+	if x.budget != nil {
+		next = earlier(next, x.nextLookLocked(now))
+	}
+	switch {
+	case next.IsZero():
+	case next.After(now):
+		x.timer.Reset(next.Sub(now))
+	default:
+		x.endLocked(x.late)
+	}
 }
 
-func (x *callContext) awaitDeadlineLocked() {
-	if x.deadline.IsZero() {
-		return
-	}
-	if left := time.Until(x.deadline); left > 0 {
-		x.timer.Reset(left)
-		return
-	}
-	x.endLocked(x.late)
+// hopelessLocked reports whether the attempt is to be given up.
+func (x *callContext) hopelessLocked(now time.Time) bool {
+	x.forsaken = x.node != nil && x.node.Forsaken()
+	return x.forsaken || !x.tryEnds.IsZero() && !now.Before(x.tryEnds)
 }
 
-// try gives the attempt that begins less time than the call has, if the budget has
-// a retry for it when that is over.
-func (x *callContext) try(d time.Duration, budget *resilience.Budget) {
+// nextLookLocked is when the attempt may be hopeless.
+func (x *callContext) nextLookLocked(now time.Time) time.Time {
+	if x.node == nil {
+		return x.tryEnds
+	}
+	return earlier(x.tryEnds, now.Add(lookEvery))
+}
+
+// earlier returns the earlier time; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// try has the attempt that begins now be given up when it has taken d, unless that is
+// 0, or when its node is found to hang, unless that is nil; if the budget has a retry
+// for it then.
+func (x *callContext) try(now time.Time, d time.Duration, node *pool.Node, budget *resilience.Budget) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.budget = budget
+	x.budget, x.node, x.tryEnds = budget, node, time.Time{}
+	if d > 0 {
+		x.tryEnds = now.Add(d)
+	}
+	next := x.nextLookLocked(now).Sub(now)
 	if x.timer == nil {
-		x.timer = time.AfterFunc(d, x.ring)
+		x.timer = time.AfterFunc(next, x.ring)
 		return
 	}
-	x.timer.Reset(d)
+	x.timer.Reset(next)
 }
 
 // endTry gives back the call's time to what is left of it. It reports whether the
@@ -155,15 +200,8 @@ func (x *callContext) try(d time.Duration, budget *resilience.Budget) {
 func (x *callContext) endTry() (cut bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.cut {
-		x.cut = false
-		return true
-	}
-	if x.budget != nil {
-		x.budget = nil
-		x.awaitDeadlineLocked()
-	}
-	return false
+	cut, x.cut, x.budget = x.cut, false, nil
+	return cut
 }
 
 // renew puts the deadline off, if there is one, to d from now. The timer finds out

@@ -112,6 +112,7 @@ func (s *Server) decide(ctx context.Context, c *Call, class resilience.Class) re
 		CallerGone: ctx.Err() != nil && left > 0,
 		Answering:  c.answering,
 		TooLarge:   c.sending,
+		Forsaken:   c.forsaken,
 	})
 	if !d.Again || d.Free {
 		return d

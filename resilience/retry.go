@@ -85,6 +85,9 @@ type Situation struct {
 	Answering bool
 	// TooLarge: the request, or part of it, was not kept and cannot be sent again.
 	TooLarge bool
+	// Forsaken: the attempt was given up because its endpoint hangs while another is
+	// well, which needs no time to recover.
+	Forsaken bool
 }
 
 // Decision is what to do after a failed attempt. The zero value is to do nothing,
@@ -165,7 +168,9 @@ func (p *Policy) Decide(t *Tries, v Verdict, s Situation) Decision {
 		return Decision{Reason: Attempts}
 	}
 	d := Decision{Again: true, Elsewhere: rule != asTold, rule: rule, pushed: v.Pushback.Asked}
-	d.Wait = p.wait(t, rule, v.Pushback)
+	if !s.Forsaken {
+		d.Wait = p.wait(t, rule, v.Pushback)
+	}
 	if d.Wait >= s.Left {
 		return Decision{Reason: OutOfTime}
 	}
