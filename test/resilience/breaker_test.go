@@ -344,7 +344,7 @@ func TestGivenUpAndRefused(t *testing.T) {
 	t.Parallel()
 	up := newScripted(t)
 	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{
-		"--try-timeout=0.3", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
+		"--try-timeout=0.45", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
 	}})
 	c := dial(t, s.GRPC)
 	up.on("hung", script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})

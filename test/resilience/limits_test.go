@@ -230,7 +230,7 @@ func TestLateCalls(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	for _, path := range []string{readPath, writePath, unsafePath, unknownPath} {
-		for timeout, attempts := range map[string]int{"30m": 1, "0m": 0} {
+		for timeout, attempts := range map[string]int{"300m": 1, "0m": 0} {
 			name := timeout + path
 			r.up.on(name, script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
 			before := scrape(t, r.Sidecar)
