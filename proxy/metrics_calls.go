@@ -47,10 +47,10 @@ type boundCode struct {
 // exemplar takes some allocations and only the newest of each bucket is shown, so there
 // is one a second at most for times of a magnitude: the rare slow ones have theirs.
 func (b *boundCode) observe(c *Call, took time.Duration) {
-	if trace := c.recordedTrace(); trace != "" {
-		magnitude := min(bits.Len64(uint64(took/(100*time.Microsecond))), len(b.marked)-1)
-		mark, second := &b.marked[magnitude], c.Started.Unix()
-		if before := mark.Load(); before != second && mark.CompareAndSwap(before, second) {
+	magnitude := min(bits.Len64(uint64(took/(100*time.Microsecond))), len(b.marked)-1)
+	mark, second := &b.marked[magnitude], c.Started.Unix()
+	if before := mark.Load(); before != second {
+		if trace := c.recordedTrace(); trace != "" && mark.CompareAndSwap(before, second) {
 			b.seconds.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": trace})
 			return
 		}

@@ -3,10 +3,23 @@ package proxy
 import "strings"
 
 // recordedTrace returns the trace that the call belongs to, 32 hexadecimal digits; "" when
-// it belongs to none, or to one that nobody records. It is what the caller says (W3C
-// Trace Context, version 00 and what is compatible with it).
+// it belongs to none, or to one that nobody records. It is that of our spans, or what
+// the caller says (W3C Trace Context, version 00 and what is compatible with it),
+// which is read here without the allocations of [Call.traceID]: every call asks.
 func (c *Call) recordedTrace() string {
-	parent := c.Header.Get("traceparent")
+	if c.spans != nil {
+		return c.traceID()
+	}
+	parent := ""
+	for _, f := range c.Header {
+		if f.Name != traceparentField {
+			continue
+		}
+		if parent != "" {
+			return "" // two are none
+		}
+		parent = f.Value
+	}
 	// 00-<32 digits>-<16 digits>-<2 digits of flags>
 	if len(parent) < 55 || parent[2] != '-' || parent[35] != '-' || parent[52] != '-' {
 		return ""

@@ -109,6 +109,10 @@ func TestTraceID(t *testing.T) {
 			if got := c.traceID(); got != test.want && (test.want != "new" || len(got) != 32) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
+			// An exemplar leads to it, for every trace here is recorded by somebody.
+			if got := c.recordedTrace(); got != c.traceID() {
+				t.Errorf("an exemplar would name the trace %q, not %q", got, c.traceID())
+			}
 		})
 	}
 }
