@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -61,10 +63,16 @@ func recognize(first []byte) stranger {
 		return tlsClient
 	}
 	method, _, found := bytes.Cut(first, []byte(" "))
-	if found && len(method) > 0 && isToken(method) {
+	if found && slices.Contains(httpMethods, string(method)) {
 		return http1Client
 	}
 	return unknownProtocol
+}
+
+// httpMethods are those that people and libraries use.
+var httpMethods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	http.MethodConnect, http.MethodOptions, http.MethodTrace,
 }
 
 var errNotHTTP2 = errors.New("the client does not speak HTTP/2 without TLS")
