@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 )
 
 // adminClient is a connection to the admin API of the running sidecar of the same
@@ -40,20 +42,40 @@ func dialAdmin(inv invocation, extra func(*flag.FlagSet)) (client *adminClient, 
 		fmt.Fprintln(inv.stderr, "qdrant-sidecar: nobody to ask: --admin-listen is off.")
 		return nil, "", exitUsage, false
 	}
-	client = &adminClient{at: c.adminListen}
-	// The name of the target is none: what is dialed is the listener.
-	client.ClientConn, err = grpc.NewClient("passthrough:///qdrant-sidecar",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			nc, err := new(net.Dialer).DialContext(ctx, client.at.network, client.at.dialable())
-			client.down.Store(&err)
-			return nc, err
-		}))
+	client, err = newAdminClient(c.adminListen)
 	if err != nil {
 		fmt.Fprintf(inv.stderr, "qdrant-sidecar: %v.\n", err)
 		return nil, "", exitFailure, false
 	}
 	return client, c.operand, exitOK, true
+}
+
+// newAdminClient returns a client of the admin API at a listener, which is dialed when
+// something is asked.
+func newAdminClient(at address) (client *adminClient, err error) {
+	client = &adminClient{at: at}
+	// The name of the target is none: what is dialed is the listener.
+	client.ClientConn, err = grpc.NewClient("passthrough:///qdrant-sidecar",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, at.network, at.dialable())
+			client.down.Store(&err)
+			return nc, err
+		}))
+	return client, err
+}
+
+// statistics asks for the present ones.
+func (c *adminClient) statistics(ctx context.Context) (*adminv1.Statistics, error) {
+	updates, err := adminv1.NewStatisticsServiceClient(c).WatchStatistics(ctx, &adminv1.WatchStatisticsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	update, err := updates.Recv()
+	if err != nil {
+		return nil, err
+	}
+	return update.GetStatistics(), nil
 }
 
 // explain is what a failed call comes to, as a clause for people.

@@ -8,9 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/internal/console"
 	"qdrant-sidecar/internal/doctor"
@@ -167,24 +164,16 @@ func (c *config) askSidecar(ctx context.Context) doctor.Finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	at := c.adminListen
-	conn, err := grpc.NewClient("passthrough:///qdrant-sidecar", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, at.network, at.dialable())
-		}))
+	client, err := newAdminClient(c.adminListen)
 	if err != nil {
 		return f
 	}
-	defer conn.Close()
-	updates, err := adminv1.NewStatisticsServiceClient(conn).WatchStatistics(ctx, &adminv1.WatchStatisticsRequest{})
-	if err != nil {
+	defer client.Close()
+	statistics, err := client.statistics(ctx)
+	if err != nil || len(statistics.GetFindings()) == 0 {
 		return f
 	}
-	update, err := updates.Recv()
-	if err != nil || len(update.GetStatistics().GetFindings()) == 0 {
-		return f
-	}
-	says := update.GetStatistics().GetFindings()[0]
+	says := statistics.GetFindings()[0]
 	f.Result, f.Detail, f.Advice = doctor.Fail, says.GetSentence(), says.GetAction()
 	if says.GetCulprit() == adminv1.Finding_CULPRIT_NONE {
 		f.Result = doctor.Pass

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/internal/console"
 	"qdrant-sidecar/internal/human"
@@ -36,35 +38,22 @@ func showBreakers(ctx context.Context, inv invocation) int {
 // snapshot prints a part of the statistics: only is that part, for JSON, and draw for
 // people.
 func (inv invocation) snapshot(ctx context.Context, only func(*adminv1.Statistics) *adminv1.Statistics, draw func(*adminv1.Statistics, console.Paint) []string) int {
-	var asJSON bool
-	client, _, code, ok := dialAdmin(inv, func(set *flag.FlagSet) { set.BoolVar(&asJSON, "json", false, jsonHelp) })
-	if !ok {
-		return code
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	updates, err := adminv1.NewStatisticsServiceClient(client).WatchStatistics(ctx, &adminv1.WatchStatisticsRequest{})
-	if err != nil {
-		return inv.fail(client.explain(err))
-	}
-	update, err := updates.Recv()
-	if err != nil {
-		return inv.fail(client.explain(err))
-	}
-	s := update.GetStatistics()
-	if asJSON {
-		if err := printJSON(inv.stdout, only(s)); err != nil {
-			return inv.fail(err)
-		}
-		return exitOK
-	}
-	fmt.Fprintln(inv.stdout, strings.Join(draw(s, console.PaintFor(inv.stdout, inv.getenv)), "\n"))
-	return exitOK
+	return show(ctx, inv, func(ctx context.Context, client *adminClient) (*adminv1.Statistics, error) {
+		s, err := client.statistics(ctx)
+		return only(s), err
+	}, draw)
 }
 
 // showInfo is the command: what is running, where, and with which settings.
 func showInfo(ctx context.Context, inv invocation) int {
+	return show(ctx, inv, func(ctx context.Context, client *adminClient) (*adminv1.GetInfoResponse, error) {
+		return adminv1.NewAdminServiceClient(client).GetInfo(ctx, &adminv1.GetInfoRequest{})
+	}, infoLines)
+}
+
+// show asks the running sidecar for something and prints it, as JSON or drawn for
+// people.
+func show[M proto.Message](ctx context.Context, inv invocation, ask func(context.Context, *adminClient) (M, error), draw func(M, console.Paint) []string) int {
 	var asJSON bool
 	client, _, code, ok := dialAdmin(inv, func(set *flag.FlagSet) { set.BoolVar(&asJSON, "json", false, jsonHelp) })
 	if !ok {
@@ -73,17 +62,17 @@ func showInfo(ctx context.Context, inv invocation) int {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	info, err := adminv1.NewAdminServiceClient(client).GetInfo(ctx, &adminv1.GetInfoRequest{})
+	answer, err := ask(ctx, client)
 	if err != nil {
 		return inv.fail(client.explain(err))
 	}
 	if asJSON {
-		if err := printJSON(inv.stdout, info); err != nil {
+		if err := printJSON(inv.stdout, answer); err != nil {
 			return inv.fail(err)
 		}
 		return exitOK
 	}
-	fmt.Fprintln(inv.stdout, strings.Join(infoLines(info, console.PaintFor(inv.stdout, inv.getenv)), "\n"))
+	fmt.Fprintln(inv.stdout, strings.Join(draw(answer, console.PaintFor(inv.stdout, inv.getenv)), "\n"))
 	return exitOK
 }
 
