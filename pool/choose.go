@@ -174,6 +174,11 @@ func (p *Pool) hasBetter(n *Node) bool {
 	return false
 }
 
+// hasGood reports whether a node is good, n aside.
+func (p *Pool) hasGood(n *Node) bool {
+	return slices.ContainsFunc(p.Nodes(), func(other *Node) bool { return other != n && other.Standing() == Good })
+}
+
 // balanceInterval is how often clients are counted.
 const balanceInterval = time.Second
 

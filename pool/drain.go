@@ -3,7 +3,6 @@ package pool
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -31,7 +30,7 @@ func (p *Pool) Drain(address string, force bool) (EndpointState, error) {
 	if err != nil {
 		return EndpointState{}, err
 	}
-	if !force && n.Standing() != Drained && !slices.ContainsFunc(p.Nodes(), func(other *Node) bool { return other != n && other.Standing() == Good }) {
+	if !force && n.Standing() != Drained && !p.hasGood(n) {
 		return EndpointState{}, ErrLastGood
 	}
 	if n.setDrained(true) {

@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Standing is how much is to be hoped of a node. Choose prefers the highest there
 // is, so that the worst is still better than nothing: the last node is always asked,
@@ -33,7 +30,7 @@ func (n *Node) Standing() Standing { return Standing(n.standing.Load()) }
 // for it has better hope there.
 func (n *Node) Forsaken() bool {
 	s := n.Standing()
-	return (s == Down || s == Sick) && slices.ContainsFunc(n.pool.Nodes(), func(o *Node) bool { return o.Standing() == Good })
+	return (s == Down || s == Sick) && n.pool.hasGood(n)
 }
 
 // judgeLocked is called after whatever may change the standing.

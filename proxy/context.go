@@ -125,21 +125,8 @@ func (x *callContext) ring() {
 		return
 	}
 	now := time.Now()
-	if x.budget != nil && x.hopelessLocked(now) {
-		// To give up the attempt without being allowed another would be to take time
-		// from the caller.
-		if x.forsaken {
-			// Those that leave a node with many others are no more of a storm than those
-			// that lose a connection together.
-			x.cut = x.budget.TakeTogether(now)
-		} else {
-			x.cut = x.budget.Take(now)
-		}
-		if x.cut {
-			x.endLocked(errTryTimeout)
-			return
-		}
-		x.budget = nil
+	if x.budget != nil && x.giveUpLocked(now) {
+		return
 	}
 	next := x.deadline
 	if x.budget != nil {
@@ -154,10 +141,26 @@ func (x *callContext) ring() {
 	}
 }
 
-// hopelessLocked reports whether the attempt is to be given up.
-func (x *callContext) hopelessLocked(now time.Time) bool {
+// giveUpLocked gives up the attempt, and reports so, if that is hopeless and another
+// one is granted: without that it would be to take time from the caller.
+func (x *callContext) giveUpLocked(now time.Time) bool {
 	x.forsaken = x.node != nil && x.node.Forsaken()
-	return x.forsaken || !x.tryEnds.IsZero() && !now.Before(x.tryEnds)
+	switch {
+	case x.forsaken:
+		// Those that leave a node with many others are no more of a storm than those
+		// that lose a connection together.
+		x.cut = x.budget.TakeTogether(now)
+	case !x.tryEnds.IsZero() && !now.Before(x.tryEnds):
+		x.cut = x.budget.Take(now)
+	default:
+		return false
+	}
+	if x.cut {
+		x.endLocked(errTryTimeout)
+		return true
+	}
+	x.budget = nil // it is not asked twice
+	return false
 }
 
 // nextLookLocked is when the attempt may be hopeless.
