@@ -196,17 +196,22 @@ func standing(t *testing.T, s *sidecar.Sidecar, n *node, standing string) {
 	t.Logf("%s was %s after %v", n.addr, standing, time.Since(start))
 }
 
+// threeNodes starts those of a cluster, at addresses that format makes of their numbers.
+func threeNodes(t *testing.T, format string) (nodes []*node, urls []string) {
+	t.Helper()
+	for i := range 3 {
+		n := newNode(t, fmt.Sprintf(format, i+1))
+		nodes, urls = append(nodes, n), append(urls, n.addr)
+	}
+	return nodes, urls
+}
+
 // TestCluster restarts the nodes of a cluster one by one in good order, kills one,
 // and stops one so that its sockets stay open, all under load.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const size = 2
-	var nodes []*node
-	var urls []string
-	for i := range 3 {
-		n := newNode(t, fmt.Sprintf("127.6.%d.1", i+1))
-		nodes, urls = append(nodes, n), append(urls, n.addr)
-	}
+	nodes, urls := threeNodes(t, "127.6.%d.1")
 	s := sidecar.Start(t, sidecar.Options{
 		Upstream: "http://" + strings.Join(urls, ","),
 		Env:      []string{fmt.Sprintf("QDRANT_POOL_SIZE=%d", size)},

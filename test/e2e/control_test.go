@@ -286,12 +286,7 @@ func TestControlRefusals(t *testing.T) {
 func TestPlannedWork(t *testing.T) {
 	t.Parallel()
 	const size = 2
-	var nodes []*node
-	var urls []string
-	for i := range 3 {
-		n := newNode(t, fmt.Sprintf("127.6.%d.2", i+1))
-		nodes, urls = append(nodes, n), append(urls, n.addr)
-	}
+	nodes, urls := threeNodes(t, "127.6.%d.2")
 	s := sidecar.Start(t, sidecar.Options{
 		Upstream: "http://" + strings.Join(urls, ","), Admin: true,
 		Env:  []string{fmt.Sprintf("QDRANT_POOL_SIZE=%d", size)},

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -371,7 +370,7 @@ func TestRESTMemory(t *testing.T) {
 	if err := <-up; err != nil {
 		t.Errorf("up: %v", err)
 	}
-	if got := peakMemory(t, s.PID()); got > most {
+	if got := s.PeakMemory(); got > most {
 		t.Errorf("%d MiB were in memory at once, want at most %d", got>>20, most>>20)
 	} else {
 		t.Logf("%d MiB were in memory at once", got>>20)
@@ -382,23 +381,6 @@ func TestRESTMemory(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
-
-// peakMemory is the most memory that a process has ever had resident, in bytes.
-func peakMemory(t testing.TB, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Skipf("this needs Linux: %v", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib int
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10
-		}
-	}
-	t.Fatal("no VmHWM in /proc/PID/status")
-	return 0
-}
 
 // createCollection makes an empty one.
 func createCollection(t testing.TB, client *qdrant.Client, name string) {

@@ -234,6 +234,24 @@ func (s *Sidecar) Log() *Log { return s.log }
 // it.
 func (s *Sidecar) PID() int { return s.cmd.Process.Pid }
 
+// PeakMemory is the most memory that the sidecar has ever had resident, in bytes. It
+// skips the test where the system does not tell.
+func (s *Sidecar) PeakMemory() int {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+	if err != nil {
+		s.t.Skipf("this needs Linux: %v", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	s.t.Fatal("no VmHWM in /proc/PID/status")
+	return 0
+}
+
 // ExpectError allows log lines of level ERROR that contain text.
 func (s *Sidecar) ExpectError(text string) {
 	s.mu.Lock()

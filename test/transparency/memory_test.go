@@ -1,9 +1,6 @@
 package transparency_test
 
 import (
-	"fmt"
-	"os"
-	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -13,23 +10,6 @@ import (
 	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/test/sidecar"
 )
-
-// peak returns the most memory that a process has ever had resident, in bytes.
-func peak(t *testing.T, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Skipf("this needs Linux: %v", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib int
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10
-		}
-	}
-	t.Fatal("no VmHWM in /proc/PID/status")
-	return 0
-}
 
 // Large requests and answers pass through: besides what is stored of a call, so
 // that it can be repeated, they take what the windows are and no more.
@@ -80,11 +60,11 @@ func TestLargeMessagesTakeLittleMemory(t *testing.T) {
 			for range 20 {
 				ask(50 << 10) // what every process has after its first calls
 			}
-			before := peak(t, s.PID())
+			before := s.PeakMemory()
 			for range 3 {
 				ask(test.ask)
 			}
-			grown := peak(t, s.PID()) - before
+			grown := s.PeakMemory() - before
 			t.Logf("the peak grew from %d MiB by %.1f MiB", before>>20, float64(grown)/(1<<20))
 			if grown > most+stored {
 				t.Errorf("%d MiB of memory for messages of %d MiB", grown>>20, size>>20)

@@ -68,11 +68,11 @@ func TestLargeMessagesTakeLittleMemoryOnQdrant(t *testing.T) {
 		transfer(upsertOf(t, 50<<10)) // what every process has after its first calls
 	}
 	large := upsertOf(t, size)
-	before := peak(t, s.PID())
+	before := s.PeakMemory()
 	for range 3 {
 		transfer(large)
 	}
-	grown := peak(t, s.PID()) - before
+	grown := s.PeakMemory() - before
 	t.Logf("the peak grew from %d MiB by %.1f MiB", before>>20, float64(grown)/(1<<20))
 	if grown > most+stored {
 		t.Errorf("%d MiB of memory for messages of %d MiB", grown>>20, size>>20)
