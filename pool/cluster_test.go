@@ -200,8 +200,8 @@ func (c *client) call(ctx context.Context, message string) (string, error) {
 		return "", err
 	}
 	defer lease.Release()
-	response, err := lease.Unary(ctx, request(message))
-	if err != nil {
+	var response pool.Response
+	if err := lease.Unary(ctx, request(message), &response); err != nil {
 		if lost, ok := errors.AsType[*pool.LostError](err); !ok || lost.Sent && (lost.First || !lost.Together) {
 			lease.Report(true)
 		}

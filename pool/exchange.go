@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -31,33 +32,27 @@ type Request struct {
 	// Body is a whole unary request as it is on the wire, length prefix and
 	// compression included. It is borrowed, so the same bytes can be sent again.
 	Body mem.BufferSlice
+
+	// front are the pseudo-fields of the attempt that it is sent in.
+	front [4]hpack.HeaderField
 }
 
 // Response is what the upstream answered, OK or not. That there is one proves
 // that the upstream dealt with the call itself. What is in it is good until it is
 // closed. The zero value is no response.
 type Response struct {
-	// Header is the first header block, pseudo-fields included.
-	Header h2.Fields
-	// TrailersOnly says that Header was also the last one, so that it holds the
-	// status and there is no Trailer. Retrying callers rely on that shape.
-	TrailersOnly bool
-	// Body is the answer as it is on the wire, as far as it was stored.
-	Body mem.BufferSlice
-	// Trailer is the last header block; nil while there is a rest.
-	Trailer h2.Fields
-	// First and Last are when the header and the end of the answer had arrived; the
-	// latter is zero while there is a rest.
-	First, Last time.Time
+	// Answer is what came, stored as far as it is not too large for that. When it is
+	// HeaderOnly it has the shape that gRPC calls Trailers-Only, on which retrying
+	// callers rely: the header holds the status.
+	h2.Answer
 
-	partial bool
-	stream  Stream
+	stream Stream
 }
 
 // Rest returns the answer's stream when the answer is larger than what is stored:
 // more is to be read from it, and the trailer after that. Otherwise it is nil.
 func (r *Response) Rest() *Stream {
-	if r.partial {
+	if r.Received() && !r.Whole {
 		return &r.stream
 	}
 	return nil
@@ -85,10 +80,10 @@ func (r *Response) Close() {
 // Err returns the status of the answer as an error; nil when it is OK, and when
 // there is a rest, whose end nobody knows yet.
 func (r *Response) Err() error {
-	if r.partial {
+	if r.Rest() != nil {
 		return nil
 	}
-	return statusOf(r.Header, r.Trailer, r.TrailersOnly)
+	return statusOf(r.Header, r.Trailer, r.HeaderOnly)
 }
 
 // statusOf reads the status of an answer by the rules of gRPC over HTTP/2.

@@ -34,7 +34,7 @@ func TestGoAwaysAreCounted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = lease.Unary(t.Context(), request("x"))
+			err = lease.Unary(t.Context(), request("x"), new(pool.Response))
 			lease.Release()
 			if lost, ok := errors.AsType[*pool.LostError](err); !ok || lost.Sent {
 				t.Errorf("a call above the last stream is %v", err)

@@ -178,12 +178,13 @@ func (n *Node) pingAll() {
 func (t *transport) healthCheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, healthTimeout, errNoHealth)
 	defer cancel()
-	response, err := t.unary(ctx, &Request{
+	var response Response
+	err := t.unary(ctx, &Request{
 		Method:   "/qdrant.Qdrant/HealthCheck",
 		Header:   h2.Fields{h2.Field("content-type", "application/grpc"), h2.Field("te", "trailers"), h2.Field("user-agent", "qdrant-sidecar")},
 		Deadline: time.Now().Add(healthTimeout),
 		Body:     mem.BufferSlice{mem.SliceBuffer(make([]byte, 5))}, // an empty message
-	})
+	}, &response)
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,10 @@ type Lease struct {
 func (l *Lease) Waited() time.Duration { return l.waited }
 
 // Unary makes one attempt of a unary call. Whatever the upstream answered, OK or
-// not, is a Response, which the caller closes; an error is a [*LostError], or the
-// cause of ctx's end.
-func (l *Lease) Unary(ctx context.Context, req *Request) (Response, error) {
-	return l.transport.unary(ctx, req)
+// not, is put into r, which is empty before and which the caller closes; an error is
+// a [*LostError], or the cause of ctx's end.
+func (l *Lease) Unary(ctx context.Context, req *Request, r *Response) error {
+	return l.transport.unary(ctx, req, r)
 }
 
 // Stream opens a call of any shape; req.Body is ignored. ctx bounds all that is

@@ -188,8 +188,8 @@ func (m *model) call(n *pool.Node) {
 		m.mu.Lock()
 		m.leases = append(m.leases, l)
 		m.mu.Unlock()
-		response, err := l.Unary(ctx, request("slow"))
-		if err == nil {
+		var response pool.Response
+		if l.Unary(ctx, request("slow"), &response) == nil {
 			response.Close()
 		}
 		m.mu.Lock()

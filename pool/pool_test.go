@@ -296,13 +296,13 @@ func TestOutcomes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer lease.Release()
-		unary := func(ctx context.Context, message string) (pool.Response, error) {
-			response, err := lease.Unary(ctx, request(message))
+		unary := func(ctx context.Context, message string) (*pool.Response, error) {
+			response := new(pool.Response)
 			t.Cleanup(response.Close)
-			return response, err
+			return response, lease.Unary(ctx, request(message), response)
 		}
 
-		if response, err := unary(t.Context(), "refuse"); err != nil || status.Code(response.Err()) != codes.Unavailable || !response.TrailersOnly {
+		if response, err := unary(t.Context(), "refuse"); err != nil || status.Code(response.Err()) != codes.Unavailable || !response.HeaderOnly {
 			t.Errorf("an UNAVAILABLE answer is %+v, %v; want a Response", response, err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())

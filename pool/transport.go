@@ -116,24 +116,24 @@ func (t *transport) close() {
 	t.conn.Close()
 }
 
-// front returns the pseudo-fields of a request.
-func (t *transport) front(req *Request) [4]hpack.HeaderField {
+// front puts the pseudo-fields of a request into req, and returns them.
+func (t *transport) front(req *Request) h2.Fields {
 	authority := req.Authority
 	if authority == "" || t.scheme == "https" {
 		authority = t.host
 	}
-	return [...]hpack.HeaderField{
+	req.front = [...]hpack.HeaderField{
 		{Name: ":method", Value: cmp.Or(req.Verb, http.MethodPost)},
 		{Name: ":scheme", Value: t.scheme},
 		{Name: ":path", Value: req.Method},
 		{Name: ":authority", Value: authority},
 	}
+	return req.front[:]
 }
 
 // open begins a call.
 func (t *transport) open(ctx context.Context, req *Request) (*Stream, error) {
-	front := t.front(req)
-	s, err := t.conn.Open(front[:], withTimeout(req), false)
+	s, err := t.conn.Open(t.front(req), withTimeout(req), false)
 	if err != nil {
 		return nil, lost(ctx, t, err, false)
 	}
@@ -167,20 +167,23 @@ func withTimeout(req *Request) h2.Fields {
 }
 
 // unary makes one attempt of a call. The error is a [*LostError], or the cause
-// of ctx's end; everything that the upstream said is a Response.
-func (t *transport) unary(ctx context.Context, req *Request) (Response, error) {
-	front := t.front(req)
-	s, answer, err := t.conn.Call(ctx, front[:], withTimeout(req), req.Body, maxStoredAnswer)
-	if err != nil {
-		return Response{}, lost(ctx, t, err, false)
+// of ctx's end; everything that the upstream said is in r.
+func (t *transport) unary(ctx context.Context, req *Request, r *Response) error {
+	s, err := t.send(ctx, req)
+	if err == nil {
+		err = s.Answer(ctx, &r.Answer)
 	}
-	return Response{
-		Header: answer.Header, TrailersOnly: answer.HeaderOnly,
-		Body: answer.Body, Trailer: answer.Trailer,
-		First: answer.First, Last: answer.Last,
-		partial: !answer.Whole,
-		stream:  Stream{s: s, transport: t, ctx: ctx, header: answer.Header, only: answer.HeaderOnly},
-	}, nil
+	if err != nil {
+		return lost(ctx, t, err, false)
+	}
+	r.stream = Stream{s: s, transport: t, ctx: ctx, header: r.Header, only: r.HeaderOnly}
+	return nil
+}
+
+// send begins a unary call. It is not part of unary because what it needs of the
+// stack would be held for as long as that waits.
+func (t *transport) send(ctx context.Context, req *Request) (*h2.Stream, error) {
+	return t.conn.Call(ctx, t.front(req), withTimeout(req), req.Body, maxStoredAnswer)
 }
 
 var (

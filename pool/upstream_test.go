@@ -122,8 +122,8 @@ func call(ctx context.Context, p *pool.Pool, message string) (string, error) {
 		return "", err
 	}
 	defer lease.Release()
-	response, err := lease.Unary(ctx, request(message))
-	if err != nil {
+	var response pool.Response
+	if err := lease.Unary(ctx, request(message), &response); err != nil {
 		return "", err
 	}
 	defer response.Close()

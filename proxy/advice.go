@@ -28,7 +28,7 @@ func againAfter(d time.Duration) h2.Fields {
 
 // lastBlock is the header block of the answer that holds its status.
 func (c *Call) lastBlock() *h2.Fields {
-	if c.Response.TrailersOnly || c.Response.Trailer == nil {
+	if c.Response.HeaderOnly || c.Response.Trailer == nil {
 		return &c.Response.Header
 	}
 	return &c.Response.Trailer

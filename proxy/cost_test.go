@@ -50,10 +50,12 @@ func newTracedCourse(tb testing.TB, policy *Resilience, tracer trace.Tracer, tim
 	tb.Cleanup(p.Close)
 	s := New(Config{Pool: p, Resilience: policy, Collections: 50, Tracer: tracer, Slow: Slow{Read: time.Minute, Write: time.Minute, Long: time.Minute}, Logger: log})
 	tb.Cleanup(s.h2.Close)
+	attempt := s.onceAnAttempt()
 	stack := s.stack()
+	stack[len(stack)-1] = attempt[:len(attempt)-1].interceptors() // without a connection
 	return &course{
 		server:  s,
-		handler: chainUnary(stack[:len(stack)-1], &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) { return nil, nil }),
+		handler: chainUnary(stack, &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) { return nil, nil }),
 		body:    mem.BufferSlice{mem.SliceBuffer("\x00\x00\x00\x00\x06\x0a\x04docs")},
 		timeout: timeout,
 	}

@@ -16,12 +16,10 @@ import (
 // an error here, and the answer itself stays with the call.
 func forwardUnary(ctx context.Context, req any) (any, error) {
 	c := req.(*Call)
-	response, err := c.lease.Unary(ctx, c.request())
-	if err != nil {
+	if err := c.lease.Unary(ctx, c.request(), &c.Response); err != nil {
 		return nil, err
 	}
-	c.Response = response
-	c.answered(response.First)
+	c.answered(c.Response.First)
 	if rest := c.Response.Rest(); rest != nil {
 		// Larger than what is stored: it goes to the caller while the connection
 		// is held, and cannot be taken back.

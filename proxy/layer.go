@@ -22,43 +22,66 @@ type layer struct {
 // errPanic stands for the outcome of a call that panicked.
 var errPanic = errors.New("panic")
 
-// unary is the layer as a grpc.UnaryServerInterceptor. It and stream are the same
-// few lines twice, because a closure to share them would be an allocation in
-// every layer of every call.
-func (l layer) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+// layers are steps one inside of the other, the first one outermost. Together they
+// are one interceptor, because a call waits for Qdrant below all of them: a frame or
+// two for each are kilobytes of stack for every call in flight.
+type layers []layer
+
+// unary is the layers as a grpc.UnaryServerInterceptor. It and stream are the same
+// few lines twice, because a closure to share them would be an allocation in every
+// call.
+func (ls layers) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
 	c := req.(*Call)
-	if err := l.enter(ctx, c); err != nil {
-		return nil, err
-	}
-	if l.leave == nil {
-		return next(ctx, req)
-	}
+	entered := 0
 	err = errPanic
-	defer func() { err = l.leave(ctx, c, err) }()
+	defer func() { err = ls[:entered].leave(ctx, c, err) }()
+	for ; entered < len(ls); entered++ {
+		if err := ls[entered].enter(ctx, c); err != nil {
+			return nil, err
+		}
+	}
 	return next(ctx, req)
 }
 
-// stream is the layer as a grpc.StreamServerInterceptor.
-func (l layer) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+// stream is the layers as a grpc.StreamServerInterceptor.
+func (ls layers) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	c := srv.(*Call)
-	if err := l.enter(ss.Context(), c); err != nil {
-		return err
-	}
-	if l.leave == nil {
-		return next(srv, ss)
-	}
+	entered := 0
 	err = errPanic
-	defer func() { err = l.leave(ss.Context(), c, err) }()
+	defer func() { err = ls[:entered].leave(ss.Context(), c, err) }()
+	for ; entered < len(ls); entered++ {
+		if err := ls[entered].enter(ss.Context(), c); err != nil {
+			return err
+		}
+	}
 	return next(srv, ss)
 }
 
-// interceptors is one place in the stack: the same step for both shapes of call.
+// leave leaves layers that were entered, the innermost first. When one panics, those
+// outside of it are left all the same.
+func (ls layers) leave(ctx context.Context, c *Call, err error) error {
+	n := len(ls)
+	defer func() {
+		if n > 0 {
+			_ = ls[:n].leave(ctx, c, errPanic)
+		}
+	}()
+	for n > 0 {
+		n--
+		if leave := ls[n].leave; leave != nil {
+			err = leave(ctx, c, err)
+		}
+	}
+	return err
+}
+
+// interceptors is one place in the stack: the same for both shapes of call.
 type interceptors struct {
 	unary  grpc.UnaryServerInterceptor
 	stream grpc.StreamServerInterceptor
 }
 
-func (l layer) interceptors() interceptors { return interceptors{l.unary, l.stream} }
+func (ls layers) interceptors() interceptors { return interceptors{ls.unary, ls.stream} }
 
 // chainUnary composes the stack around last, the first element outermost.
 func chainUnary(stack []interceptors, info *grpc.UnaryServerInfo, last grpc.UnaryHandler) grpc.UnaryHandler {

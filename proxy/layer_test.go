@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -12,10 +13,10 @@ import (
 
 // noisy is a layer that prints when it is entered and left.
 func noisy(name string) interceptors {
-	return layer{
+	return layers{{
 		enter: func(context.Context, *Call) error { say("enter", name); return nil },
 		leave: func(_ context.Context, _ *Call, err error) error { say("leave", name, err); return err },
-	}.interceptors()
+	}}.interceptors()
 }
 
 // say writes to what an example is compared with.
@@ -51,32 +52,59 @@ type fakeStream struct{ grpc.ServerStream }
 
 func (fakeStream) Context() context.Context { return context.Background() }
 
-func TestLayerThatRefusesIsNotLeft(t *testing.T) {
-	refused := errors.New("refused")
-	left := false
-	l := layer{
-		enter: func(context.Context, *Call) error { return refused },
-		leave: func(_ context.Context, _ *Call, err error) error { left = true; return err },
-	}
-	_, err := l.unary(t.Context(), &Call{}, nil, func(context.Context, any) (any, error) {
-		t.Error("the call went on")
-		return nil, nil
-	})
-	if !errors.Is(err, refused) || left {
-		t.Errorf("error %v, left %v", err, left)
+// recorded is a layer that adds its name to what was entered and to what was left,
+// with the error it was left with.
+func recorded(name string, entered, left *[]string) layer {
+	return layer{
+		enter: func(context.Context, *Call) error { *entered = append(*entered, name); return nil },
+		leave: func(_ context.Context, _ *Call, err error) error {
+			*left = append(*left, fmt.Sprint(name, " ", err))
+			return err
+		},
 	}
 }
 
-func TestLayerIsLeftOnPanic(t *testing.T) {
-	var saw error
-	l := layer{
-		enter: noCheck,
-		leave: func(_ context.Context, _ *Call, err error) error { saw = err; return err },
+func TestLayerThatRefusesIsNotLeft(t *testing.T) {
+	refused := errors.New("refused")
+	var entered, left []string
+	refuser := recorded("refuser", &entered, &left)
+	refuser.enter = func(context.Context, *Call) error { return refused }
+	ls := layers{recorded("outer", &entered, &left), refuser, recorded("inner", &entered, &left)}
+	_, err := ls.unary(t.Context(), &Call{}, nil, func(context.Context, any) (any, error) {
+		t.Error("the call went on")
+		return nil, nil
+	})
+	if !errors.Is(err, refused) || !slices.Equal(entered, []string{"outer"}) || !slices.Equal(left, []string{"outer refused"}) {
+		t.Errorf("error %v, entered %q, left %q", err, entered, left)
 	}
-	defer func() {
-		if recover() == nil || !errors.Is(saw, errPanic) {
-			t.Errorf("the layer was left with %v", saw)
-		}
-	}()
-	l.unary(t.Context(), &Call{}, nil, func(context.Context, any) (any, error) { panic("oh") })
+	if err := ls.stream(&Call{}, fakeStream{}, nil, nil); !errors.Is(err, refused) || len(left) != 2 {
+		t.Errorf("a stream: error %v, left %q", err, left)
+	}
+}
+
+// TestLayersAreLeftOnPanic: whatever panics, each layer that was entered is left.
+func TestLayersAreLeftOnPanic(t *testing.T) {
+	oh := func() { panic("oh") }
+	for name, test := range map[string]struct {
+		change func(*layer) // of the one in the middle
+		call   func()
+		left   []string
+	}{
+		"in the call":     {func(*layer) {}, oh, []string{"inner panic", "middle panic", "outer panic"}},
+		"on the way in":   {func(l *layer) { l.enter = func(context.Context, *Call) error { oh(); return nil } }, func() {}, []string{"outer panic"}},
+		"on the way out":  {func(l *layer) { l.leave = func(context.Context, *Call, error) error { oh(); return nil } }, func() {}, []string{"inner <nil>", "outer panic"}},
+		"and in the call": {func(l *layer) { l.leave = func(context.Context, *Call, error) error { oh(); return nil } }, oh, []string{"inner panic", "outer panic"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var entered, left []string
+			ls := layers{recorded("outer", &entered, &left), recorded("middle", &entered, &left), recorded("inner", &entered, &left)}
+			test.change(&ls[1])
+			defer func() {
+				if recover() == nil || !slices.Equal(left, test.left) {
+					t.Errorf("the layers were left with %q, want %q", left, test.left)
+				}
+			}()
+			ls.unary(t.Context(), &Call{}, nil, func(context.Context, any) (any, error) { test.call(); return nil, nil })
+		})
+	}
 }

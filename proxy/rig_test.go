@@ -178,7 +178,8 @@ func (r *rig) callWith(ctx context.Context, method, body string, header ...strin
 		request.Header = append(request.Header, h2.Field(header[i], header[i+1]))
 	}
 	start := time.Now()
-	response, err := lease.Unary(ctx, request)
+	var response pool.Response
+	err = lease.Unary(ctx, request, &response)
 	a := answer{took: time.Since(start)}
 	if err != nil {
 		a.code, a.message = status.Code(err), err.Error()
@@ -186,7 +187,7 @@ func (r *rig) callWith(ctx context.Context, method, body string, header ...strin
 	}
 	defer response.Close()
 	st := status.Convert(response.Err())
-	a.code, a.message, a.only = st.Code(), st.Message(), response.TrailersOnly
+	a.code, a.message, a.only = st.Code(), st.Message(), response.HeaderOnly
 	a.header, a.last = append(h2.Fields{}, response.Header...), append(h2.Fields{}, response.Trailer...)
 	if a.only {
 		a.last = a.header

@@ -191,7 +191,7 @@ func (s *Server) answer(ctx context.Context, c *Call, err error) {
 		if c.NotRetried.GaveUp() {
 			c.giveUp()
 		}
-		if r.TrailersOnly {
+		if r.HeaderOnly {
 			_ = c.caller.WriteHeader(nil, r.Header, true)
 		} else {
 			c.answerComes()

@@ -11,74 +11,82 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// stack is the order of the layers, outermost first, and the only place that
-// knows it. Inside the last one is the attempt itself: forward.go.
+// stack is the order of the interceptors, outermost first, and this file the only
+// place that knows it. Inside the last one is the attempt itself: forward.go.
 func (s *Server) stack() []interceptors {
-	stack := append(s.outside(),
-		// Before any work: what did not arrive whole must not be passed on, least
-		// of all with a key of ours in place of one that was cut off.
-		layer{enter: refuse}.interceptors(),
-		// Once a call and not once an attempt: every attempt has the same header.
-		layer{enter: addAPIKey}.interceptors(),
-	)
-	if !s.resilient {
-		return append(stack, s.attempts(layer{enter: s.choose}.interceptors())...)
-	}
-	stack = append(stack,
-		// What nobody waits for any more takes no place and no attempt from others.
-		layer{enter: checkDeadline}.interceptors(),
-	)
-	return append(stack, s.attempts(
-		// Inside of retry, because a place is held for an attempt, and not while
-		// waiting to make the next one.
-		layer{enter: s.admit, leave: s.dismiss}.interceptors(),
-		// After the wait for a place, during which an endpoint may fail, and for only
-		// then is the breaker's permit about to be used.
-		layer{enter: s.chooseGuarded, leave: s.tellBreaker}.interceptors(),
-	)...)
-}
-
-// outside are the layers around all that may fail a call.
-func (s *Server) outside() []interceptors {
-	stack := []interceptors{
+	return []interceptors{
 		// A panic in a layer is one failed call and not a dead sidecar; so no
 		// layer is outside of this.
 		s.recover(),
-		// Everything below may ask what the call is for.
-		layer{enter: s.identify}.interceptors(),
-	}
-	// Everything below may ask which trace the call is in.
-	stack = append(stack, s.tracing.callLayer()...)
-	return append(stack,
-		// What the caller sees is counted once a call; so this is outside of all
-		// that answers on its own.
-		layer{enter: s.metrics.begin, leave: s.metrics.end}.interceptors(),
-		// Whoever watches sees what the caller sees.
-		layer{enter: noCheck, leave: s.observe}.interceptors(),
-		// The one place where a cause becomes a status: the layers above see
-		// what the caller sees, the layers below see causes.
-		layer{enter: noCheck, leave: s.explain}.interceptors(),
-	)
-}
-
-// attempts are the layers around what may be done more than once, with guards
-// between the one that repeats and what it repeats.
-func (s *Server) attempts(guards ...interceptors) []interceptors {
-	return slices.Concat(
+		s.onceACall().interceptors(),
 		// The one place that makes attempts anew: what was certainly never sent, for
 		// everybody and without any policy, and what the policy allows besides. It
 		// holds neither place nor connection while it waits.
-		[]interceptors{{s.retryUnary, s.retryStream}},
+		{s.retryUnary, s.retryStream},
+		s.onceAnAttempt().interceptors(),
+	}
+}
+
+// onceACall are the layers around all that may be done more than once.
+func (s *Server) onceACall() layers {
+	ls := append(s.outside(),
+		// Before any work: what did not arrive whole must not be passed on, least
+		// of all with a key of ours in place of one that was cut off.
+		layer{enter: refuse},
+		// Every attempt has the same header.
+		layer{enter: addAPIKey},
+	)
+	if s.resilient {
+		// What nobody waits for any more takes no place and no attempt from others.
+		ls = append(ls, layer{enter: checkDeadline})
+	}
+	return ls
+}
+
+// outside are the layers around all that may fail a call.
+func (s *Server) outside() layers {
+	return slices.Concat(
+		// Everything below may ask what the call is for.
+		layers{{enter: s.identify}},
+		// Everything below may ask which trace the call is in.
+		s.tracing.callLayer(),
+		layers{
+			// What the caller sees is counted once a call; so this is outside of all
+			// that answers on its own.
+			{enter: s.metrics.begin, leave: s.metrics.end},
+			// Whoever watches sees what the caller sees.
+			{enter: noCheck, leave: s.observe},
+			// The one place where a cause becomes a status: the layers above see
+			// what the caller sees, the layers below see causes.
+			{enter: noCheck, leave: s.explain},
+		},
+	)
+}
+
+// onceAnAttempt are the layers around each attempt.
+func (s *Server) onceAnAttempt() layers {
+	guards := layers{{enter: s.choose}}
+	if s.resilient {
+		guards = layers{
+			// Inside of retry, because a place is held for an attempt, and not while
+			// waiting to make the next one.
+			{enter: s.admit, leave: s.dismiss},
+			// After the wait for a place, during which an endpoint may fail, and for only
+			// then is the breaker's permit about to be used.
+			{enter: s.chooseGuarded, leave: s.tellBreaker},
+		}
+	}
+	return slices.Concat(
 		guards,
 		// What a guard has refused is no attempt, so it has no span. Outside of what
 		// finds out what an attempt came to.
 		s.tracing.attemptLayer(),
-		[]interceptors{
+		layers{
 			// Likewise it is not counted.
 			// Inside of the breaker, which asks on its way out what this one found.
-			layer{enter: s.beginAttempt, leave: s.endAttempt}.interceptors(),
+			{enter: s.beginAttempt, leave: s.endAttempt},
 			// A connection is held for an attempt and no longer.
-			{pickUnary, pickStream},
+			{enter: pick, leave: unpick},
 		},
 	)
 }

@@ -46,7 +46,7 @@ func newServer(t *testing.T) (*Server, *bytes.Buffer) {
 // outer returns the stack down to the layer that explains errors, with call in
 // place of the rest.
 func outer(s *Server, call func() error) func(*Call) error {
-	chain := chainUnary(s.outside(), &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
+	chain := chainUnary([]interceptors{s.recover(), s.outside().interceptors()}, &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) {
 		return nil, call()
 	})
 	return func(c *Call) error {

@@ -95,19 +95,19 @@ func newTracing(tracer trace.Tracer) *tracing {
 }
 
 // callLayer is the place of the spans of calls in the stack; none without tracing.
-func (t *tracing) callLayer() []interceptors {
+func (t *tracing) callLayer() layers {
 	if t == nil {
 		return nil
 	}
-	return []interceptors{layer{enter: t.begin, leave: t.end}.interceptors()}
+	return layers{{enter: t.begin, leave: t.end}}
 }
 
 // attemptLayer is the place of the spans of attempts in the stack.
-func (t *tracing) attemptLayer() []interceptors {
+func (t *tracing) attemptLayer() layers {
 	if t == nil {
 		return nil
 	}
-	return []interceptors{layer{enter: t.beginAttempt, leave: t.endAttempt}.interceptors()}
+	return layers{{enter: t.beginAttempt, leave: t.endAttempt}}
 }
 
 // begin has the sampler decide whether the call is recorded.

@@ -190,7 +190,8 @@ func TestNoTracingNoLayers(t *testing.T) {
 	for state, policy := range policies() {
 		off := newTracedCourse(t, policy, nil, time.Minute)
 		on := newTracedCourse(t, policy, all["sampled"], time.Minute)
-		if without, with := len(off.server.stack()), len(on.server.stack()); with != without+2 {
+		count := func(s *Server) int { return len(s.onceACall()) + len(s.onceAnAttempt()) }
+		if without, with := count(off.server), count(on.server); with != without+2 {
 			t.Errorf("policy %s: %d layers without tracing, %d with", state, without, with)
 		}
 		allocs := map[string]float64{}

@@ -43,7 +43,8 @@ func (e *examination) call(ctx context.Context, method string, message []byte, f
 	}
 	framed := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 	deadline, _ := ctx.Deadline()
-	response, err := lease.Unary(ctx, &pool.Request{Method: method, Header: header, Deadline: deadline, Body: mem.BufferSlice{mem.SliceBuffer(framed)}})
+	var response pool.Response
+	err = lease.Unary(ctx, &pool.Request{Method: method, Header: header, Deadline: deadline, Body: mem.BufferSlice{mem.SliceBuffer(framed)}}, &response)
 	if err != nil {
 		return answer{err: err}
 	}

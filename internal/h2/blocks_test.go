@@ -63,7 +63,7 @@ func TestStreamsKeepTheirFields(t *testing.T) {
 				}
 				raw := faultwire.Prefixed([]byte(id + timeout))
 				body := mem.BufferSlice{mem.SliceBuffer(raw)}
-				s, answer, err := conn.Call(bounded(t), front, fields, body, 1<<20)
+				s, answer, err := called(bounded(t), conn, fields, body, 1<<20)
 				if err != nil {
 					t.Error(err)
 					return

@@ -124,8 +124,9 @@ func (c *ClientConn) openLocked(pseudo, fields Fields, end bool) (*Stream, error
 	return s, nil
 }
 
-// Answer is what a server answered to [ClientConn.Call].
+// Answer is what a server answered to a [ClientConn.Call].
 type Answer struct {
+	// Header is the first header block, pseudo-fields included.
 	Header Fields
 	// HeaderOnly says that the header was the whole answer.
 	HeaderOnly bool
@@ -142,29 +143,42 @@ type Answer struct {
 	First, Last time.Time
 }
 
-// Call opens a stream, sends all of a request, of which it takes no ownership, and
-// waits until the answer has ended or is larger than limit, which is at least 1.
-// Without an error the caller closes the stream, once it is done with the answer.
-func (c *ClientConn) Call(ctx context.Context, pseudo, fields Fields, body mem.BufferSlice, limit int) (*Stream, Answer, error) {
+// Call opens a stream and sends all of a request, of which it takes no ownership.
+// The answer is read with [Stream.Answer], and stored up to limit, which is at
+// least 1.
+func (c *ClientConn) Call(ctx context.Context, pseudo, fields Fields, body mem.BufferSlice, limit int) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, err := c.openLocked(pseudo, fields, false)
 	if err != nil {
-		return nil, Answer{}, err
+		return nil, err
 	}
 	s.whole = limit
-	_ = s.writeLocked(ctx, newReader(body), true) // what became of it is what comes back
+	_ = s.writeLocked(ctx, body, true) // what became of it is what comes back
+	return s, nil
+}
+
+// Answer waits until the answer to a [ClientConn.Call] has ended or is larger than
+// its limit, and puts it into a. It is called once. Without an error the caller closes
+// the stream, once it is done with the answer; with one it is closed.
+//
+// A call waits here for most of its time, so this and what is above of it on the
+// stack is kept small, for the sake of many calls.
+func (s *Stream) Answer(ctx context.Context, a *Answer) error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	whole, err := s.awaitWholeLocked(ctx)
 	if err != nil {
 		s.closeLocked()
-		return nil, Answer{}, err
+		return err
 	}
-	answer := Answer{Header: s.header, HeaderOnly: s.headerOnly, Body: s.received.take(c.pool), Whole: whole, Trailer: s.trailer, First: s.arrived}
+	*a = Answer{Header: s.header, HeaderOnly: s.headerOnly, Body: s.received.take(c.pool), Whole: whole, Trailer: s.trailer, First: s.arrived}
 	if whole {
-		answer.Last = s.complete
+		a.Last = s.complete
 	}
 	c.openWindowLocked(s)
-	return s, answer, nil
+	return nil
 }
 
 // MaxStreams returns how many streams the server allows at once.

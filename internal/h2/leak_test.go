@@ -196,7 +196,7 @@ func (c *tallied) call(next *hop) {
 // exchange makes a call in one go, or writes and reads at the same time.
 func exchange(ctx context.Context, conn *h2.ClientConn, body mem.BufferSlice) ([]byte, error) {
 	if rand.IntN(2) == 0 {
-		s, answer, err := conn.Call(ctx, front, nil, body, 1<<20)
+		s, answer, err := called(ctx, conn, nil, body, 1<<20)
 		if err != nil {
 			return nil, err
 		}

@@ -285,7 +285,7 @@ func TestLostCall(t *testing.T) {
 				synctest.Wait()
 				far.Close()
 			}()
-			_, _, err := conn.Call(context.Background(), front, nil, message(body), 1000)
+			_, _, err := called(context.Background(), conn, nil, message(body), 1000)
 			if lost, ok := errors.AsType[*h2.LostError](err); !ok || lost.Sent != (k >= header) || errors.Is(err, io.EOF) {
 				t.Errorf("after %d bytes: %v (%v), want sent %v", k, brief(err), err, k >= header)
 			}

@@ -125,6 +125,14 @@ func open(t testing.TB, conn *h2.ClientConn, end bool) *h2.Stream {
 	return s
 }
 
+// called makes a call in one go.
+func called(ctx context.Context, conn *h2.ClientConn, fields h2.Fields, body mem.BufferSlice, limit int) (s *h2.Stream, answer h2.Answer, err error) {
+	if s, err = conn.Call(ctx, front, fields, body, limit); err == nil {
+		err = s.Answer(ctx, &answer)
+	}
+	return s, answer, err
+}
+
 // message makes bytes that can be told from others and given to Write.
 func message(n int) mem.BufferSlice {
 	b := make([]byte, n)

@@ -91,9 +91,9 @@ func (c *conn) headersLocked(stream uint32, pseudo, fields Fields, end bool) {
 // turnBytes is how much a stream sends while others wait to.
 const turnBytes = 4 * maxFrame
 
-// dataLocked sends as much of data as windows, frame size and the queue allow,
-// and returns the rest. The last frame ends the stream if end.
-func (c *conn) dataLocked(s *Stream, data reader, end bool) reader {
+// dataLocked sends as much of data as windows, frame size and the queue allow. The
+// last frame ends the stream if end.
+func (c *conn) dataLocked(s *Stream, data *reader, end bool) {
 	stop := 0 // where its turn ends
 	if len(c.waiting) > 0 {
 		stop = data.n - turnBytes
@@ -113,7 +113,6 @@ func (c *conn) dataLocked(s *Stream, data reader, end bool) reader {
 		s.sendWindow -= int64(n)
 		c.sendWindow -= int64(n)
 	}
-	return data
 }
 
 // fullLocked reports whether no stream may send DATA now.
@@ -132,8 +131,6 @@ type reader struct {
 	rest mem.BufferSlice
 	n    int
 }
-
-func newReader(data mem.BufferSlice) reader { return reader{rest: data, n: data.Len()} }
 
 // queue puts the next n bytes into o.
 func (r *reader) queue(o *outbox, n int) {
@@ -179,16 +176,17 @@ func (s *Stream) writeHeaderLocked(pseudo, fields Fields, end bool) error {
 func (s *Stream) Write(ctx context.Context, data mem.BufferSlice, end bool) error {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return s.writeLocked(ctx, newReader(data), end)
+	return s.writeLocked(ctx, data, end)
 }
 
 // writeLocked is Write. It unlocks mu while it waits.
-func (s *Stream) writeLocked(ctx context.Context, rest reader, end bool) error {
+func (s *Stream) writeLocked(ctx context.Context, data mem.BufferSlice, end bool) error {
 	c := s.conn
+	rest := reader{rest: data, n: data.Len()}
 	for {
 		err := s.sendErrLocked()
 		if err == nil {
-			rest = c.dataLocked(s, rest, end)
+			c.dataLocked(s, &rest, end)
 			if rest.n == 0 && end && !s.sentEnd {
 				c.endDataLocked(s)
 			}
@@ -220,7 +218,7 @@ func (s *Stream) Respond(ctx context.Context, header Fields, body mem.BufferSlic
 	if err := s.writeHeaderLocked(nil, header, false); err != nil {
 		return err
 	}
-	if err := s.writeLocked(ctx, newReader(body), trailer == nil); err != nil || trailer == nil {
+	if err := s.writeLocked(ctx, body, trailer == nil); err != nil || trailer == nil {
 		return err
 	}
 	return s.writeHeaderLocked(nil, trailer, true)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -51,6 +53,69 @@ func TestMemory(t *testing.T) {
 	if end > warm+mostGrowth {
 		t.Errorf("resident memory grew from %d MiB to %d MiB", warm>>20, end>>20)
 	}
+}
+
+// TestWaitingCallsHaveSmallStacks holds 2,000 calls in flight: a stack of 4 KiB each,
+// and not the next size, is most of what they take.
+func TestWaitingCallsHaveSmallStacks(t *testing.T) {
+	t.Parallel()
+	const calls = 2000
+	arrived, release := make(chan struct{}, calls), make(chan struct{})
+	up := newUpstream(t, func(call) ([]byte, error) {
+		arrived <- struct{}{}
+		<-release
+		return nil, nil
+	})
+	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Plain: true, Args: []string{"--pool-size=20"}})
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer close(release)
+	for range calls / 100 {
+		conn := newConn(t, s.GRPC, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawgrpc.Codec{})))
+		for range 100 {
+			done.Go(func() {
+				request := rawgrpc.Message{Data: mem.BufferSlice{mem.SliceBuffer("hello")}}
+				var answer rawgrpc.Message
+				if err := conn.Invoke(t.Context(), "/qdrant.Points/Query", &request, &answer); err != nil {
+					t.Error(err)
+				}
+				answer.Free()
+			})
+		}
+	}
+	ctx := bounded(t)
+	for range calls {
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			t.Fatal("the calls do not arrive")
+		}
+	}
+	page, _ := scraped(ctx, t, s.Metrics, "")
+	stacks, goroutines := sample(t, page, "go_memstats_stack_inuse_bytes"), sample(t, page, "go_goroutines")
+	t.Logf("%v goroutines have %v MB of stack", goroutines, stacks/1e6)
+	if goroutines < calls {
+		t.Errorf("%v goroutines for %v calls: this test does not see what it is to measure", goroutines, calls)
+	}
+	if each := stacks / goroutines; each > 6<<10 {
+		t.Errorf("a goroutine has a stack of %.0f bytes", each)
+	}
+}
+
+// sample reads a metric that has no labels.
+func sample(t *testing.T, page, name string) float64 {
+	t.Helper()
+	for line := range strings.Lines(page) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
 }
 
 // resident returns the resident memory of a process in bytes.

@@ -147,7 +147,8 @@ func (r *rig) call(ctx context.Context, method string, header ...string) (codes.
 	for i := 0; i < len(header); i += 2 {
 		request.Header = append(request.Header, h2.Field(header[i], header[i+1]))
 	}
-	response, err := lease.Unary(ctx, request)
+	var response pool.Response
+	err = lease.Unary(ctx, request, &response)
 	if ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Code(), "the caller has left"
 	}
