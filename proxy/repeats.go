@@ -14,11 +14,10 @@ import (
 // themselves, as Rust's does and Python's uploads do, would multiply with ours. See
 // docs/decisions/0025-a-call-made-again-at-once.md.
 func (s *Server) recall(c *Call) error {
-	now := time.Now()
-	if !s.repeats.Any(now) {
+	if !s.repeats.Any(c.Started) { // whatever is remembered now was then, or came later
 		return nil
 	}
-	before, ok := s.repeats.Recall(s.keyOf(c), now)
+	before, ok := s.repeats.Recall(s.keyOf(c), time.Now())
 	switch {
 	case !ok:
 		return nil
