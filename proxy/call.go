@@ -74,6 +74,8 @@ type Call struct {
 	times
 	// shape is that of a request which was given away.
 	shape *shape.Shape
+	// counted are the metrics of its method.
+	counted *boundMetrics
 	// passed is how many bytes of an answer that was not stored went to the caller.
 	passed int64
 	tries  resilience.Tries
@@ -97,6 +99,8 @@ type Call struct {
 	// sending is set once part of the request is given away that cannot be given
 	// a second time; answering once a header of the answer has been sent.
 	sending, answering bool
+	// answer counts the messages of one that passes.
+	answer messages
 }
 
 // heading is what there is to know of a request's header. Calls that have the

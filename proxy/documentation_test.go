@@ -74,6 +74,7 @@ func closedSets() map[string][]string {
 		labelCode:   grpcCodes(),
 		"outcome":   causes(),
 		"stage":     {stageReceive, stageQueue, stageBackoff, stageUpstream, stageOwn},
+		"part":      {partQdrant, partWay},
 		"kind":      kindNames[:],
 		"success":   {"true", "false"},
 		"to":        numbered(resilience.Closed, resilience.Open),
@@ -131,14 +132,15 @@ them is in the [runbook](runbook.md); a dashboard and alerts are in ` + "`k8s/mo
 
 All times are in seconds, all histograms of the same classic buckets, from 0.1 ms to a minute. They are native
 histograms as well, which Prometheus takes when it is told to (` + "`scrape_native_histograms: true`" + `); the dashboard asks
-the classic ones, so keep those too (` + "`always_scrape_classic_histograms: true`" + `). A call that its caller says is
-recorded (W3C ` + "`traceparent`" + `) leaves its trace as an exemplar of ` + "`grpc_server_handling_seconds`" + `, one a second for times
-of a magnitude.
+the classic ones, so keep those too (` + "`always_scrape_classic_histograms: true`" + `). A call that is recorded,
+because its caller says so (W3C ` + "`traceparent`" + `) or the sidecar's own [sampler](tracing.md), leaves its trace as an exemplar
+of ` + "`grpc_server_handling_seconds`" + ` in both kinds of buckets, one a second for times of a magnitude.
 
 The names ` + "`qdrant_connection_pool_size`, `qdrant_retry_total` and `qdrant_circuit_breaker_open`" + ` are those of the Python
 pool that this program replaces; ` + "`max(qdrant_circuit_breaker_open)`" + ` is what that showed. ` + "`grpc_server_*`" + ` are named as
 go-grpc-middleware names them, with one label more: ` + "`grpc_code`" + ` on ` + "`grpc_server_handling_seconds`" + `. Queries that
-sum over what they do not name, as those of dashboards do, give the same as without it.
+sum over what they do not name, as those of dashboards do, give the same as without it. Messages are those that passed:
+an error has none.
 `)
 	m := newMetrics(1)
 	section := ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 
@@ -43,7 +44,7 @@ func (c *Call) passOn(ctx context.Context, rest *pool.Stream) error {
 	if err != nil {
 		return gone(ctx, err)
 	}
-	c.passed += int64(c.Response.Body.Len())
+	c.passing(c.Response.Body.Len(), c.answer.pass(c.Response.Body))
 	c.Response.DropBody()
 	return copyAnswer(ctx, c, rest)
 }
@@ -63,7 +64,7 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	c.caller.Share()
 	body := c.Body
 	c.Body = nil // the goroutine frees it once it is sent
-	go copyRequest(ctx, c.caller, body, up)
+	go copyRequest(ctx, c.caller, body, up, c.counted.messagesIn)
 	header, trailersOnly, err := up.Header()
 	if err != nil {
 		return err
@@ -79,9 +80,13 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 	return copyAnswer(ctx, c, up)
 }
 
-// copyRequest sends what was read already, and then what the caller sends.
-func copyRequest(ctx context.Context, from *h2.Stream, first mem.BufferSlice, to *pool.Stream) {
+// copyRequest sends what was read already, and then what the caller sends, and counts
+// its messages. It may be at that after the call has ended, whose record it does not
+// know.
+func copyRequest(ctx context.Context, from *h2.Stream, first mem.BufferSlice, to *pool.Stream, count prometheus.Counter) {
+	var request messages
 	if len(first) > 0 {
+		count.Add(float64(request.pass(first)))
 		err := to.Send(first, false)
 		first.Free()
 		if err != nil {
@@ -99,6 +104,7 @@ func copyRequest(ctx context.Context, from *h2.Stream, first mem.BufferSlice, to
 			return
 		}
 		if err == nil {
+			count.Add(float64(request.pass(data)))
 			err = to.Send(data, false)
 			data.Free()
 		}
@@ -122,12 +128,12 @@ func copyAnswer(ctx context.Context, c *Call, from *pool.Stream) error {
 		}
 		c.answerComes()
 		err = c.caller.Write(ctx, data, false)
-		size := data.Len()
+		size, ended := data.Len(), c.answer.pass(data)
 		data.Free()
 		if err != nil {
 			return gone(ctx, err)
 		}
-		c.passed += int64(size)
+		c.passing(size, ended)
 	}
 	if err := c.finish(ctx, from.Trailer()); err != nil {
 		return gone(ctx, err)

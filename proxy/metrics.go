@@ -24,12 +24,13 @@ type metrics struct {
 	// methods holds what is bound to a method, by its Index.
 	methods []methodMetrics
 
-	started, handled *prometheus.CounterVec
-	seconds          *prometheus.HistogramVec
-	stages           *prometheus.HistogramVec
-	failures         *prometheus.CounterVec
-	callsInFlight    reading
-	collections      collectionMetrics
+	started, handled        *prometheus.CounterVec
+	messagesIn, messagesOut *prometheus.CounterVec
+	seconds                 *prometheus.HistogramVec
+	stages, upstream        *prometheus.HistogramVec
+	failures                *prometheus.CounterVec
+	callsInFlight           reading
+	collections             collectionMetrics
 
 	attempts, retries, retried *prometheus.CounterVec
 	notRetried                 *prometheus.CounterVec
@@ -96,12 +97,17 @@ func (m *metrics) defineCalls() {
 	byMethod := []string{"grpc_type", labelService, labelMethod}
 	m.started = m.counters("grpc_server_started_total", "Calls that arrived at the sidecar.", byMethod...)
 	m.handled = m.counters("grpc_server_handled_total", "Calls that ended, by the code that the caller got.", append(byMethod, labelCode)...)
+	m.messagesIn = m.counters("grpc_server_msg_received_total", "Messages that callers sent: one a call, but for streams.", byMethod...)
+	m.messagesOut = m.counters("grpc_server_msg_sent_total", "Messages that callers were sent: the answers, but for streams. An error has none.", byMethod...)
 	m.seconds = m.histograms("grpc_server_handling_seconds",
 		"Time from a call's arrival to its end, as its caller saw it.", append(byMethod, labelCode)...)
 	m.stages = m.histograms("qdrant_sidecar_stage_seconds",
 		"Where the time of calls went: to receive the request; waiting in a queue of the sidecar's, for a place or a connection; "+
 			"in backoff between attempts; upstream, which is Qdrant and the network; and the sidecar's own work. "+
 			"Every call has own; of the others those that took time are in it.", labelService, labelMethod, "stage")
+	m.upstream = m.histograms("qdrant_sidecar_upstream_seconds",
+		"Where the time upstream went, of 10 answers a second and method: qdrant is what Qdrant says in them that it took; way is what the call took beyond that, "+
+			"which is the network and the wait before Qdrant began. Of calls that succeeded at their first attempt.", labelService, labelMethod, "part")
 	m.failures = m.counters("qdrant_sidecar_failures_total",
 		"Calls that the sidecar itself failed, by the reason that its caller is told. What Qdrant answered is not in it.", labelReason)
 	m.callsInFlight = m.gauge("qdrant_sidecar_calls_in_flight", "Calls that are under way.")

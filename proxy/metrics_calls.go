@@ -28,12 +28,13 @@ type methodMetrics struct {
 // boundMetrics spare a call the look-up by labels. What is a pointer is bound when it
 // is first needed. Two calls that do so at once bind the same series: no harm.
 type boundMetrics struct {
-	started                           prometheus.Counter
+	started, messagesIn, messagesOut  prometheus.Counter
 	own                               prometheus.Observer
 	receive, queue, backoff, upstream atomic.Pointer[prometheus.Observer]
 	// By code, those that gRPC does not define last; and by cause.
 	ended    [maxCode + 2]atomic.Pointer[boundCode]
 	attempts [resilience.Unclear + 1]atomic.Pointer[prometheus.Counter]
+	said     said
 }
 
 type boundCode struct {
@@ -73,8 +74,10 @@ func (m *metrics) of(known *method.Method) *boundMetrics {
 		return bound
 	}
 	bound := &boundMetrics{
-		started: m.started.WithLabelValues(slot.shape, slot.service, slot.name),
-		own:     m.stages.WithLabelValues(slot.service, slot.name, stageOwn),
+		started:     m.started.WithLabelValues(slot.shape, slot.service, slot.name),
+		messagesIn:  m.messagesIn.WithLabelValues(slot.shape, slot.service, slot.name),
+		messagesOut: m.messagesOut.WithLabelValues(slot.shape, slot.service, slot.name),
+		own:         m.stages.WithLabelValues(slot.service, slot.name, stageOwn),
 	}
 	slot.bound.Store(bound)
 	return bound
@@ -83,7 +86,8 @@ func (m *metrics) of(known *method.Method) *boundMetrics {
 // begin is the layer's way in.
 func (m *metrics) begin(_ context.Context, c *Call) error {
 	m.inFlight.Add(1)
-	m.of(c.Method).started.Inc()
+	c.counted = m.of(c.Method)
+	c.counted.started.Inc()
 	return nil
 }
 
@@ -91,7 +95,7 @@ func (m *metrics) begin(_ context.Context, c *Call) error {
 func (m *metrics) end(_ context.Context, c *Call, err error) error {
 	m.inFlight.Add(-1)
 	code := min(codeNumber(err), maxCode+1)
-	bound, took := m.of(c.Method), c.Took()
+	bound, took := c.counted, c.Took()
 	slot := &bound.ended[code]
 	ended := slot.Load()
 	if ended == nil {
@@ -104,7 +108,11 @@ func (m *metrics) end(_ context.Context, c *Call, err error) error {
 	}
 	ended.handled.Inc()
 	ended.observe(c, took)
+	c.countMessages(err)
 	m.split(bound, c)
+	if err == nil && c.Attempts == 1 && bound.said.turn(c.Started.Add(took)) {
+		m.ask(bound, c)
+	}
 	m.collections.count(c, code, took)
 	if c.Reason != "" {
 		m.failures.WithLabelValues(string(c.Reason)).Inc()

@@ -218,9 +218,12 @@ func TestExemplars(t *testing.T) {
 			c := ended("/qdrant.Points/Query", "docs", time.Now())
 			c.Header = h2.Fields{h2.Field("traceparent", test.parent)}
 			m.run(t, c, nil)
-			var got []string
+			var got, native []string
 			for _, family := range gathered(t, m.registry) {
 				for _, series := range family.GetMetric() {
+					for _, e := range series.GetHistogram().GetExemplars() {
+						native = append(native, e.GetLabel()[0].GetValue())
+					}
 					for _, bucket := range series.GetHistogram().GetBucket() {
 						for _, label := range bucket.GetExemplar().GetLabel() {
 							got = append(got, family.GetName()+" "+label.GetName()+"="+label.GetValue())
@@ -231,6 +234,9 @@ func TestExemplars(t *testing.T) {
 			found := slices.Contains(got, "grpc_server_handling_seconds trace_id="+test.want)
 			if test.want == "" && got != nil || test.want != "" && !found {
 				t.Errorf("exemplars %q, want the trace %q", got, test.want)
+			}
+			if found != slices.Contains(native, test.want) {
+				t.Errorf("the native histogram has the exemplars %q, want the trace %q", native, test.want)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -87,7 +88,7 @@ func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, 
 	}
 	upstream := bufconn.Listen(1 << 16)
 	tolerant := keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}
-	server := grpc.NewServer(grpc.ForceServerCodecV2(rawgrpc.Codec{}), grpc.KeepaliveEnforcementPolicy(tolerant), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
+	server := grpc.NewServer(grpc.ForceServerCodecV2(rawgrpc.Codec{}), grpc.MaxRecvMsgSize(64<<20), grpc.KeepaliveEnforcementPolicy(tolerant), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
 		var request rawgrpc.Message
 		if err := ss.RecvMsg(&request); err != nil {
 			return err
@@ -186,6 +187,10 @@ func (r *rig) callWith(ctx context.Context, method, body string, header ...strin
 		return a
 	}
 	defer response.Close()
+	if rest := response.Rest(); rest != nil {
+		a.text, a.code = r.readAll(response.Body, rest), codes.OK
+		return a
+	}
 	st := status.Convert(response.Err())
 	a.code, a.message, a.only = st.Code(), st.Message(), response.HeaderOnly
 	a.header, a.last = append(h2.Fields{}, response.Header...), append(h2.Fields{}, response.Trailer...)
@@ -196,6 +201,23 @@ func (r *rig) callWith(ctx context.Context, method, body string, header ...strin
 		a.text = string(text[5:])
 	}
 	return a
+}
+
+// readAll reads an answer that is too large to be there at once.
+func (r *rig) readAll(start mem.BufferSlice, rest *pool.Stream) string {
+	r.t.Helper()
+	text := start.Materialize()
+	for {
+		data, err := rest.Recv()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				r.t.Error(err)
+			}
+			return string(text[5:])
+		}
+		text = append(text, data.Materialize()...)
+		data.Free()
+	}
 }
 
 // lend borrows a connection of a pool with one endpoint.

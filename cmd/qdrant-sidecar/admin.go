@@ -13,16 +13,17 @@ import (
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/proxy/admin"
 	"qdrant-sidecar/proxy/statistics"
+	"qdrant-sidecar/proxy/verdict"
 	"qdrant-sidecar/resilience"
 )
 
 // serveAdmin serves the admin API and the status page.
-func (s *sidecar) serveAdmin() {
+func (s *sidecar) serveAdmin(recorder *statistics.Recorder) {
 	listeners := s.listenersOf(adminv1.Listener_ROLE_ADMIN)
 	if len(listeners) == 0 {
-		return // nobody can ask, so nothing is remembered
+		return
 	}
-	told := admin.NewStatistics(s.record(), s.pool.Ping)
+	told := admin.NewStatistics(recorder, s.pool.Ping)
 	api := grpc.NewServer()
 	adminv1.RegisterAdminServiceServer(api, &admin.Service{
 		Version:   version,
@@ -58,7 +59,8 @@ func (s *sidecar) serveAdmin() {
 	}
 }
 
-// record has what is counted remembered until the sidecar stops.
+// record has what is counted remembered until the sidecar stops, and the log told what
+// to make of it, also where nobody can ask.
 func (s *sidecar) record() *statistics.Recorder {
 	recorder := statistics.NewRecorder(statistics.Source{
 		Gather:   s.proxy.Gatherer().Gather,
@@ -76,7 +78,7 @@ func (s *sidecar) record() *statistics.Recorder {
 	ctx, stop := context.WithCancel(context.Background())
 	s.onStop(stop)
 	s.serve(func() error {
-		recorder.Run(ctx)
+		recorder.Run(ctx, verdict.NewTeller(s.log).Tell)
 		return nil
 	})
 	return recorder

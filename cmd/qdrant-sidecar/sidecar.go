@@ -89,7 +89,7 @@ func start(inv invocation, c *config) (*sidecar, error) {
 	})
 	s.startREST(tracer)
 	s.serveMetrics()
-	s.serveAdmin()
+	s.serveAdmin(s.record())
 	for _, lis := range s.listenersOf(adminv1.Listener_ROLE_DATA) {
 		s.serve(func() error { return s.proxy.Serve(lis) })
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
+	"qdrant-sidecar/proxy/statistics"
 )
 
 var (
@@ -80,7 +81,7 @@ const pageInterval, eventTimeout = 2 * time.Second, 10 * time.Second
 func (s *Statistics) serveEvents(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	err := s.watch(r.Context(), watching{interval: pageInterval, window: defaultWindow, history: true}, func(stats *adminv1.Statistics) error {
+	err := s.watch(r.Context(), watching{interval: pageInterval, window: statistics.DefaultWindow, history: true}, func(stats *adminv1.Statistics) error {
 		event := "statistics"
 		if len(stats.GetFindings()) == 0 {
 			event = "past"

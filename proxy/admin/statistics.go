@@ -18,7 +18,6 @@ import (
 
 const (
 	defaultInterval, leastInterval, mostInterval = 2 * time.Second, 200 * time.Millisecond, time.Minute
-	defaultWindow                                = 10 * time.Second
 	// maxWatchers bounds what watching costs, however many do.
 	maxWatchers = 16
 	// pingEvery is the least time between two PINGs on a connection that watching
@@ -86,7 +85,7 @@ func (s *Statistics) watch(ctx context.Context, how watching, send func(*adminv1
 func (s *Statistics) WatchStatistics(request *adminv1.WatchStatisticsRequest, to grpc.ServerStreamingServer[adminv1.WatchStatisticsResponse]) error {
 	how := watching{
 		interval: min(max(cmp.Or(request.GetInterval().AsDuration(), defaultInterval), leastInterval), mostInterval),
-		window:   min(max(cmp.Or(request.GetWindow().AsDuration(), defaultWindow), 0), statistics.MaxWindow),
+		window:   min(max(cmp.Or(request.GetWindow().AsDuration(), statistics.DefaultWindow), 0), statistics.MaxWindow),
 		history:  request.GetHistory(),
 	}
 	return s.watch(to.Context(), how, func(stats *adminv1.Statistics) error {

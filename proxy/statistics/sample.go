@@ -38,6 +38,9 @@ type counts struct {
 	// Sums of seconds, by where they went, and of how many calls.
 	stages map[string]float64
 	staged float64
+	// Sums of seconds that Qdrant says it took, and of what the same calls took beyond
+	// that; and of how many answers.
+	qdrant, way, answers float64
 }
 
 // read takes what it knows from the families of the metrics page.
@@ -70,6 +73,15 @@ var readers = map[string]func(s *sample, label func(string) string, m *dto.Metri
 		if stage == "upstream" { // every call has it
 			c.staged += float64(m.GetHistogram().GetSampleCount())
 		}
+	},
+	"qdrant_sidecar_upstream_seconds": func(s *sample, label func(string) string, m *dto.Metric) {
+		c, sum := s.method(label), m.GetHistogram().GetSampleSum()
+		if label("part") == "way" {
+			c.way += sum
+			return
+		}
+		c.qdrant += sum
+		c.answers += float64(m.GetHistogram().GetSampleCount())
 	},
 	"qdrant_sidecar_collection_seconds": func(s *sample, label func(string) string, m *dto.Metric) {
 		of(s.collections, label("collection")).seconds.add(m.GetHistogram())

@@ -27,8 +27,9 @@ const (
 	interval  = 5 * time.Second
 	keptLooks = int(MaxWindow / interval)
 	keptPast  = int(5 * time.Minute / interval)
-	// MaxWindow is the longest.
-	MaxWindow = time.Minute
+	// MaxWindow is the longest, and DefaultWindow how long one is where nobody says.
+	MaxWindow     = time.Minute
+	DefaultWindow = 10 * time.Second
 	// fresh is how old a look may be to do for another one who asks.
 	fresh = 100 * time.Millisecond
 )
@@ -71,8 +72,9 @@ func NewRecorder(source Source) *Recorder {
 	return &Recorder{source: source, samples: []*sample{first}}
 }
 
-// Run looks now and again until ctx ends.
-func (r *Recorder) Run(ctx context.Context) {
+// Run looks now and again until ctx ends, and each time tells what was in the
+// [DefaultWindow], without findings.
+func (r *Recorder) Run(ctx context.Context, tell func(*adminv1.Statistics)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -80,6 +82,7 @@ func (r *Recorder) Run(ctx context.Context) {
 		case <-ticker.C:
 			if s, err := r.look(); err == nil { // otherwise the next one has it
 				r.keep(s)
+				tell(r.window(s, DefaultWindow))
 			}
 		case <-ctx.Done():
 			return
@@ -133,10 +136,15 @@ func (r *Recorder) Now(window time.Duration) (*adminv1.Statistics, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.window(s, window), nil
+}
+
+// window returns what was in the one up to a look.
+func (r *Recorder) window(s *sample, window time.Duration) *adminv1.Statistics {
 	base := r.before(s.at.Add(-window))
 	stats := between(base, s)
 	r.present(stats, base, s)
-	return stats, nil
+	return stats
 }
 
 // before returns the newest sample that is as old, or else the oldest.

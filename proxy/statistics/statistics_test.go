@@ -112,7 +112,7 @@ func TestTraffic(t *testing.T) {
 			c := newCounted(native)
 			c.call("qdrant.Points", "Query", "OK", time.Second, time.Second) // before anybody looks
 			r := statistics.NewRecorder(c.source())
-			go r.Run(t.Context())
+			go r.Run(t.Context(), func(*adminv1.Statistics) {})
 			time.Sleep(31 * time.Second) // so that it is in no window of 10 s
 			for range 98 {
 				c.call("qdrant.Points", "Query", "OK", 50*time.Millisecond, 40*time.Millisecond)
@@ -168,7 +168,7 @@ func TestPresent(t *testing.T) {
 		c := newCounted(true)
 		r := statistics.NewRecorder(c.source())
 		c.pool.Endpoints[0].GoAways = 3
-		go r.Run(t.Context())
+		go r.Run(t.Context(), func(*adminv1.Statistics) {})
 		time.Sleep(6 * time.Second)
 		c.mu.Lock()
 		c.pool.Endpoints[0].GoAways, c.pool.Endpoints[0].TooManyResets = 5, 1
@@ -217,7 +217,7 @@ func TestPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCounted(true)
 		r := statistics.NewRecorder(c.source())
-		go r.Run(t.Context())
+		go r.Run(t.Context(), func(*adminv1.Statistics) {})
 		time.Sleep(time.Second)
 		for range 100 {
 			c.call("qdrant.Points", "Query", "OK", time.Millisecond, time.Millisecond)
@@ -249,7 +249,7 @@ func TestBegunAnew(t *testing.T) {
 			c.call("qdrant.Points", "Query", "OK", time.Millisecond, time.Millisecond)
 		}
 		r := statistics.NewRecorder(c.source())
-		go r.Run(t.Context())
+		go r.Run(t.Context(), func(*adminv1.Statistics) {})
 		time.Sleep(11 * time.Second)
 		c.collections.Reset()
 		c.collection.Reset()

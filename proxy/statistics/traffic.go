@@ -48,6 +48,7 @@ func (c *counts) sub(before *counts) *counts {
 	}
 	d := &counts{
 		seconds: c.seconds.sub(before.seconds), attempts: c.attempts - before.attempts, staged: c.staged - before.staged,
+		qdrant: c.qdrant - before.qdrant, way: c.way - before.way, answers: c.answers - before.answers,
 		codes: map[string]float64{}, stages: map[string]float64{},
 	}
 	for code, n := range c.codes {
@@ -63,6 +64,9 @@ func (c *counts) merge(other *counts) {
 	c.seconds.merge(other.seconds)
 	c.attempts += other.attempts
 	c.staged += other.staged
+	c.qdrant += other.qdrant
+	c.way += other.way
+	c.answers += other.answers
 	for code, n := range other.codes {
 		c.codes[code] += n
 	}
@@ -97,6 +101,11 @@ func (c *counts) traffic(name string, window time.Duration) *adminv1.Traffic {
 		mean := func(stage string) *durationpb.Duration { return durationpb.New(seconds(c.stages[stage] / c.staged)) }
 		t.Stages = &adminv1.Stages{
 			Receive: mean("receive"), Queue: mean("queue"), Backoff: mean("backoff"), Upstream: mean("upstream"), Own: mean("own"),
+		}
+	}
+	if c.answers > 0 {
+		t.ServerTime = &adminv1.ServerTime{
+			Answers: int64(c.answers), Qdrant: durationpb.New(seconds(c.qdrant / c.answers)), Way: durationpb.New(seconds(c.way / c.answers)),
 		}
 	}
 	return t

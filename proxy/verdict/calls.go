@@ -32,14 +32,33 @@ func keyRefused(v *view) *adminv1.Finding {
 // short is a deadline that hardly any network and Qdrant can meet at the tail.
 const short = 50 * time.Millisecond
 
+// gaveUp reports whether a caller cancelled a call because its time was over: his timer
+// and ours are about as exact, so that either may be first.
+func gaveUp(f *adminv1.FailedCall) bool {
+	return f.GetReason() == "CANCELLED" && f.GetDeadline() != nil && f.GetDuration().AsDuration() >= f.GetDeadline().AsDuration()/2
+}
+
+// givenUp are calls that their callers cancelled because their time was over: as many
+// of those that were cancelled as among the last ones.
+func (v *view) givenUp() int64 {
+	cancelled := v.failed(func(f *adminv1.FailedCall) bool { return f.GetReason() == "CANCELLED" })
+	if len(cancelled) == 0 {
+		return 0
+	}
+	return v.codes["Canceled"] * int64(len(v.failed(gaveUp))) / int64(len(cancelled))
+}
+
+// late are calls whose time was over.
+func (v *view) late() int64 { return v.codes["DeadlineExceeded"] + v.givenUp() }
+
 // shortDeadlines: callers give calls less time than these need.
 func shortDeadlines(v *view) *adminv1.Finding {
-	late := v.codes["DeadlineExceeded"]
+	late := v.late()
 	if !v.share(late, 5) {
 		return nil
 	}
 	var deadlines []time.Duration
-	of := v.failed(func(f *adminv1.FailedCall) bool { return f.GetCode() == "DeadlineExceeded" })
+	of := v.failed(func(f *adminv1.FailedCall) bool { return f.GetCode() == "DeadlineExceeded" || gaveUp(f) })
 	for _, f := range of {
 		if f.GetDeadline() != nil {
 			deadlines = append(deadlines, f.GetDeadline().AsDuration())
@@ -52,7 +71,7 @@ func shortDeadlines(v *view) *adminv1.Finding {
 	f := &adminv1.Finding{
 		Culprit: app, Kind: "short_deadlines",
 		Sentence: fmt.Sprintf("It is the app: it gives calls only %s, and %s of them do not make it.", human.Duration(given), human.Percent(late, v.calls)),
-		Evidence: []string{fmt.Sprintf("%s calls ended with DEADLINE_EXCEEDED in the last %s; their callers' timeout was %s (the middle one of %d).",
+		Evidence: []string{fmt.Sprintf("%s calls ended with DEADLINE_EXCEEDED, or were given up at their deadlines, in the last %s; their callers' timeout was %s (the middle one of %d).",
 			human.Count(late), v.window(), human.Duration(given), len(deadlines))},
 		Action: "Raise the timeout in the app's client. A few times what the slowest hundredth needs is a good one.",
 	}
@@ -86,12 +105,12 @@ func poolTooSmall(v *view) *adminv1.Finding {
 
 // cancelling: callers do not wait for their answers.
 func cancelling(v *view) *adminv1.Finding {
-	cancelled := v.codes["Canceled"]
+	cancelled := v.codes["Canceled"] - v.givenUp()
 	if cancelled < 5 || !v.share(cancelled, 10) {
 		return nil
 	}
 	var after []time.Duration
-	for _, f := range v.failed(func(f *adminv1.FailedCall) bool { return f.GetReason() == "CANCELLED" }) {
+	for _, f := range v.failed(func(f *adminv1.FailedCall) bool { return f.GetReason() == "CANCELLED" && !gaveUp(f) }) {
 		after = append(after, f.GetDuration().AsDuration())
 	}
 	if len(after) == 0 {

@@ -68,9 +68,9 @@ type view struct {
 	codes map[string]int64
 	// failures are those that ended in the window.
 	failures []*adminv1.FailedCall
-	// roundTrip is the network's time: that of the farthest node that is in use. 0 when
-	// nobody knows.
-	roundTrip time.Duration
+	// roundTrip is the network's time, and healthCheck that of a Qdrant which has nothing
+	// to do for it: those of the farthest node that is in use. 0 when nobody knows.
+	roundTrip, healthCheck time.Duration
 }
 
 func newView(s *adminv1.Statistics) *view {
@@ -87,6 +87,7 @@ func newView(s *adminv1.Statistics) *view {
 	for _, n := range s.GetNodes() {
 		if ready(n) > 0 {
 			v.roundTrip = max(v.roundTrip, n.GetRoundTrip().AsDuration())
+			v.healthCheck = max(v.healthCheck, n.GetHealthCheck().AsDuration())
 		}
 	}
 	return v
@@ -167,6 +168,10 @@ func (v *view) split() []string {
 	if s := v.GetTotal().GetStages(); s != nil {
 		lines = append(lines, fmt.Sprintf("Of a call, on average: %s waiting for a place, %s network and Qdrant, %s the sidecar.",
 			human.Duration(s.GetQueue().AsDuration()), human.Duration(s.GetUpstream().AsDuration()), human.Duration(s.GetOwn().AsDuration())))
+	}
+	if s := v.GetTotal().GetServerTime(); s != nil {
+		lines = append(lines, fmt.Sprintf("By Qdrant's own word, in %s answers: %s Qdrant, so %s the way there and back.",
+			human.Count(s.GetAnswers()), human.Duration(s.GetQdrant().AsDuration()), human.Duration(s.GetWay().AsDuration())))
 	}
 	if v.roundTrip > 0 {
 		lines = append(lines, fmt.Sprintf("The network alone: a PING to Qdrant takes %s.", human.Duration(v.roundTrip)))

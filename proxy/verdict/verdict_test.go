@@ -30,6 +30,8 @@ type made struct {
 	calls     int64
 	p50       time.Duration
 	upstream  time.Duration
+	qdrant    time.Duration // of upstream, by its own word; 0 when it says nothing
+	health    time.Duration // of HealthChecks
 	codes     map[string]int64
 	failures  []*adminv1.FailedCall
 	inFlight  int64
@@ -58,6 +60,9 @@ func (m made) statistics() *adminv1.Statistics {
 	if m.calls > 0 {
 		s.Total.P50, s.Total.P99 = durationpb.New(m.p50), durationpb.New(3*m.p50)
 		s.Total.Stages = &adminv1.Stages{Upstream: durationpb.New(m.upstream), Own: durationpb.New(ms / 10), Queue: durationpb.New(0)}
+		if m.qdrant > 0 {
+			s.Total.ServerTime = &adminv1.ServerTime{Answers: m.calls, Qdrant: durationpb.New(m.qdrant), Way: durationpb.New(m.upstream - m.qdrant)}
+		}
 		name := m.method
 		if name == "" {
 			name = "Points/Query"
@@ -65,6 +70,7 @@ func (m made) statistics() *adminv1.Statistics {
 		s.Methods = []*adminv1.Traffic{{
 			Name: name, Calls: m.calls, Rate: s.GetTotal().GetRate(),
 			P50: s.GetTotal().GetP50(), P99: s.GetTotal().GetP99(), Stages: s.GetTotal().GetStages(),
+			ServerTime: s.GetTotal().GetServerTime(),
 		}}
 	}
 	if m.standings == nil {
@@ -79,6 +85,7 @@ func (m made) statistics() *adminv1.Statistics {
 		default:
 			n.Connections = []*adminv1.Connection{{State: adminv1.Connection_STATE_READY, InFlight: int32(m.inFlight)}}
 			n.RoundTrip = durationpb.New(max(m.roundTrip, ms/3))
+			n.HealthCheck = durationpb.New(max(m.health, n.GetRoundTrip().AsDuration()))
 		}
 		s.Nodes = append(s.Nodes, n)
 	}
@@ -106,6 +113,11 @@ func late(deadline, took time.Duration) *adminv1.FailedCall {
 	}
 }
 
+// tired is a call whose caller cancelled it.
+func tired(deadline, took time.Duration) *adminv1.FailedCall {
+	return &adminv1.FailedCall{Code: "Canceled", Reason: "CANCELLED", Deadline: durationpb.New(deadline), Duration: durationpb.New(took)}
+}
+
 func TestVerdicts(t *testing.T) {
 	const (
 		nobody   = adminv1.Finding_CULPRIT_NONE
@@ -129,16 +141,25 @@ func TestVerdicts(t *testing.T) {
 
 		{"slow Qdrant", made{calls: 100, p50: 400 * ms, upstream: 420 * ms}, qdrant, "slow_qdrant", "It is Qdrant: it takes 420 ms for Points/Query, and the network only 0.3 ms", "half of them within 400 ms"},
 		{"slow Qdrant, callers have had enough", made{calls: 100, p50: ms, upstream: 20 * ms, codes: map[string]int64{"DeadlineExceeded": 30}, failures: failures(30, late(time.Second, time.Second))}, qdrant, "slow_qdrant", "did not answer 30 %", "30 calls ended with DEADLINE_EXCEEDED"},
+		{"slow Qdrant, by its own word", made{calls: 100, p50: 400 * ms, upstream: 420 * ms, qdrant: 400 * ms}, qdrant, "slow_qdrant", "It is Qdrant: it says itself that it takes 400 ms for Points/Query, and the network only 0.3 ms", "in 100 answers: 400 ms Qdrant, so 20 ms the way"},
+		{"slow Qdrant, which answers PINGs late, too", made{calls: 100, p50: 400 * ms, upstream: 420 * ms, qdrant: 300 * ms, roundTrip: 250 * ms}, qdrant, "slow_qdrant", "it says itself that it takes 300 ms", ""},
+		{"slow Qdrant, which does not get to its calls", made{calls: 100, p50: 400 * ms, upstream: 420 * ms, qdrant: 20 * ms, health: 350 * ms}, qdrant, "slow_qdrant", "waits 400 ms before Qdrant begins with it, and so do HealthChecks", ""},
+		{"slow Qdrant, callers gave up first", made{calls: 100, p50: ms, upstream: 20 * ms, codes: map[string]int64{"Canceled": 30}, failures: failures(30, tired(time.Second, time.Second))}, qdrant, "slow_qdrant", "did not answer 30 %", "given up at their deadlines"},
 		{"Qdrant hangs", made{inFlight: 7}, qdrant, "slow_qdrant", "7 calls are under way, and none has ended", ""},
 		{"slow writes are slow", made{method: "Points/Upsert", calls: 100, p50: 1500 * ms, upstream: 1500 * ms}, qdrant, "slow_qdrant", "Points/Upsert", ""},
 		{"but may be slower than reads", made{method: "Points/Upsert", calls: 100, p50: 300 * ms, upstream: 300 * ms}, nobody, "well", "", ""},
 		{"slow Qdrant fills the queue", made{calls: 100, p50: 800 * ms, upstream: 700 * ms, queue: &adminv1.Queue{Limit: 100, Admitted: 100, Waiting: 50, Waited: 100, MeanWait: durationpb.New(100 * ms)}}, qdrant, "slow_qdrant", "", ""},
 
 		{"slow network", made{calls: 100, p50: 125 * ms, upstream: 125 * ms, roundTrip: 120 * ms}, network, "slow_network", "a round trip to Qdrant takes 120 ms, and half of the calls take 125 ms", "A PING to qdrant-0:6334 takes 120 ms"},
+		{"slow network, by Qdrant's word", made{calls: 100, p50: 125 * ms, upstream: 125 * ms, qdrant: ms, roundTrip: 120 * ms}, network, "slow_network", "a round trip to Qdrant takes 120 ms", "1 ms Qdrant, so 124 ms the way"},
+		{"a thin line", made{calls: 100, p50: 400 * ms, upstream: 420 * ms, qdrant: 20 * ms}, network, "slow_network", "Points/Query takes 420 ms, and Qdrant says that only 20 ms of it are its own", "the way there and back took 400 ms"},
+		{"a line that is thin for writes", made{method: "Points/Upsert", calls: 100, p50: 900 * ms, upstream: 900 * ms, qdrant: ms}, nobody, "well", "", "899 ms the way"},
 		{"slow network without calls", made{roundTrip: 80 * ms}, network, "slow_network", "takes 80 ms", ""},
 		{"far, but Qdrant is what is slow", made{calls: 100, p50: 500 * ms, upstream: 500 * ms, roundTrip: 30 * ms}, qdrant, "slow_qdrant", "470 ms", "PING to Qdrant takes 30 ms"},
 
 		{"app with 1 ms deadlines", made{calls: 100, p50: ms, upstream: ms, codes: map[string]int64{"DeadlineExceeded": 60}, failures: failures(60, late(ms, ms))}, app, "short_deadlines", "it gives calls only 1 ms, and 60 % of them", "60 calls ended with DEADLINE_EXCEEDED"},
+		{"app with 1 ms deadlines whose timers are first", made{calls: 100, p50: ms, upstream: ms, codes: map[string]int64{"DeadlineExceeded": 10, "Canceled": 50}, failures: append(failures(10, late(ms, ms)), failures(50, tired(ms, ms))...)}, app, "short_deadlines", "it gives calls only 1 ms, and 60 % of them", "60 calls ended"},
+		{"app cancelling calls that had time", made{calls: 100, p50: ms, upstream: ms, codes: map[string]int64{"Canceled": 50}, failures: failures(50, tired(time.Second, ms))}, app, "cancelling", "50 % of its calls", ""},
 		{"app cancelling", made{calls: 100, p50: 5 * ms, upstream: 5 * ms, codes: map[string]int64{"Canceled": 40}, failures: failures(40, &adminv1.FailedCall{Code: "Canceled", Reason: "CANCELLED", Duration: durationpb.New(7 * ms)})}, app, "cancelling", "it cancels 40 % of its calls, after 7 ms", "40 calls were cancelled"},
 		{"cancelling because Qdrant is slow", made{calls: 100, p50: 3000 * ms, upstream: 3000 * ms, codes: map[string]int64{"Canceled": 90}, failures: failures(60, &adminv1.FailedCall{Code: "Canceled", Reason: "CANCELLED", Duration: durationpb.New(3000 * ms)})}, qdrant, "slow_qdrant", "3 s", ""},
 

@@ -506,7 +506,10 @@ type Traffic struct {
 	// were refused. Not counted by collection.
 	Attempts int64 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// Where the time went. Unset when there were no calls, and where it is not known.
-	Stages        *Stages `protobuf:"bytes,8,opt,name=stages,proto3" json:"stages,omitempty"`
+	Stages *Stages `protobuf:"bytes,8,opt,name=stages,proto3" json:"stages,omitempty"`
+	// What Qdrant itself says of the time upstream. Unset when it said nothing; not
+	// known by collection.
+	ServerTime    *ServerTime `protobuf:"bytes,9,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +600,80 @@ func (x *Traffic) GetStages() *Stages {
 	return nil
 }
 
+func (x *Traffic) GetServerTime() *ServerTime {
+	if x != nil {
+		return x.ServerTime
+	}
+	return nil
+}
+
+// ServerTime is what Qdrant says in its answers that it took, which tells Qdrant from
+// the way to it. Of each method few answers a second are looked at, and none of calls
+// that failed or were repeated.
+type ServerTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many answers were looked at.
+	Answers int64 `protobuf:"varint,1,opt,name=answers,proto3" json:"answers,omitempty"`
+	// What Qdrant says that it took for one of them, on average.
+	Qdrant *durationpb.Duration `protobuf:"bytes,2,opt,name=qdrant,proto3" json:"qdrant,omitempty"`
+	// What the same calls took upstream beyond that, on average: the way there and
+	// back, and the wait before Qdrant began.
+	Way           *durationpb.Duration `protobuf:"bytes,3,opt,name=way,proto3" json:"way,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerTime) Reset() {
+	*x = ServerTime{}
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerTime) ProtoMessage() {}
+
+func (x *ServerTime) ProtoReflect() protoreflect.Message {
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerTime.ProtoReflect.Descriptor instead.
+func (*ServerTime) Descriptor() ([]byte, []int) {
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ServerTime) GetAnswers() int64 {
+	if x != nil {
+		return x.Answers
+	}
+	return 0
+}
+
+func (x *ServerTime) GetQdrant() *durationpb.Duration {
+	if x != nil {
+		return x.Qdrant
+	}
+	return nil
+}
+
+func (x *ServerTime) GetWay() *durationpb.Duration {
+	if x != nil {
+		return x.Way
+	}
+	return nil
+}
+
 // CodeCount is how often a code came.
 type CodeCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -610,7 +687,7 @@ type CodeCount struct {
 
 func (x *CodeCount) Reset() {
 	*x = CodeCount{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[5]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +699,7 @@ func (x *CodeCount) String() string {
 func (*CodeCount) ProtoMessage() {}
 
 func (x *CodeCount) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[5]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +712,7 @@ func (x *CodeCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodeCount.ProtoReflect.Descriptor instead.
 func (*CodeCount) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{5}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CodeCount) GetCode() string {
@@ -672,7 +749,7 @@ type Stages struct {
 
 func (x *Stages) Reset() {
 	*x = Stages{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[6]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +761,7 @@ func (x *Stages) String() string {
 func (*Stages) ProtoMessage() {}
 
 func (x *Stages) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[6]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +774,7 @@ func (x *Stages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stages.ProtoReflect.Descriptor instead.
 func (*Stages) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{6}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Stages) GetQueue() *durationpb.Duration {
@@ -756,7 +833,7 @@ type Queue struct {
 
 func (x *Queue) Reset() {
 	*x = Queue{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[7]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +845,7 @@ func (x *Queue) String() string {
 func (*Queue) ProtoMessage() {}
 
 func (x *Queue) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[7]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +858,7 @@ func (x *Queue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Queue.ProtoReflect.Descriptor instead.
 func (*Queue) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{7}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Queue) GetAdmitted() int64 {
@@ -845,7 +922,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[8]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +934,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[8]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +947,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{8}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RetryBudget) GetRetrying() int64 {
@@ -944,7 +1021,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[9]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1033,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[9]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1046,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{9}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Node) GetAddress() string {
@@ -1075,7 +1152,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[10]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1164,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[10]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1177,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{10}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Breaker) GetMethod() string {
@@ -1175,7 +1252,7 @@ type FailedCall struct {
 
 func (x *FailedCall) Reset() {
 	*x = FailedCall{}
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[11]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1264,7 @@ func (x *FailedCall) String() string {
 func (*FailedCall) ProtoMessage() {}
 
 func (x *FailedCall) ProtoReflect() protoreflect.Message {
-	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[11]
+	mi := &file_qdrantsidecar_admin_v1_statistics_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1277,7 @@ func (x *FailedCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedCall.ProtoReflect.Descriptor instead.
 func (*FailedCall) Descriptor() ([]byte, []int) {
-	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{11}
+	return file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FailedCall) GetTime() *timestamppb.Timestamp {
@@ -1342,7 +1419,7 @@ const file_qdrantsidecar_admin_v1_statistics_proto_rawDesc = "" +
 	"\x0eCULPRIT_QDRANT\x10\x02\x12\x13\n" +
 	"\x0fCULPRIT_NETWORK\x10\x03\x12\x0f\n" +
 	"\vCULPRIT_APP\x10\x04\x12\x14\n" +
-	"\x10CULPRIT_SETTINGS\x10\x05\"\xb0\x02\n" +
+	"\x10CULPRIT_SETTINGS\x10\x05\"\xf5\x02\n" +
 	"\aTraffic\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x03R\x05calls\x12\x12\n" +
@@ -1351,7 +1428,14 @@ const file_qdrantsidecar_admin_v1_statistics_proto_rawDesc = "" +
 	"\x03p99\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03p99\x129\n" +
 	"\x06errors\x18\x06 \x03(\v2!.qdrantsidecar.admin.v1.CodeCountR\x06errors\x12\x1a\n" +
 	"\battempts\x18\a \x01(\x03R\battempts\x126\n" +
-	"\x06stages\x18\b \x01(\v2\x1e.qdrantsidecar.admin.v1.StagesR\x06stages\"5\n" +
+	"\x06stages\x18\b \x01(\v2\x1e.qdrantsidecar.admin.v1.StagesR\x06stages\x12C\n" +
+	"\vserver_time\x18\t \x01(\v2\".qdrantsidecar.admin.v1.ServerTimeR\n" +
+	"serverTime\"\x86\x01\n" +
+	"\n" +
+	"ServerTime\x12\x18\n" +
+	"\aanswers\x18\x01 \x01(\x03R\aanswers\x121\n" +
+	"\x06qdrant\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06qdrant\x12+\n" +
+	"\x03way\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03way\"5\n" +
 	"\tCodeCount\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x03R\x05calls\"\x87\x02\n" +
@@ -1432,7 +1516,7 @@ func file_qdrantsidecar_admin_v1_statistics_proto_rawDescGZIP() []byte {
 }
 
 var file_qdrantsidecar_admin_v1_statistics_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_qdrantsidecar_admin_v1_statistics_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_qdrantsidecar_admin_v1_statistics_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_qdrantsidecar_admin_v1_statistics_proto_goTypes = []any{
 	(Finding_Culprit)(0),            // 0: qdrantsidecar.admin.v1.Finding.Culprit
 	(*WatchStatisticsRequest)(nil),  // 1: qdrantsidecar.admin.v1.WatchStatisticsRequest
@@ -1440,62 +1524,66 @@ var file_qdrantsidecar_admin_v1_statistics_proto_goTypes = []any{
 	(*Statistics)(nil),              // 3: qdrantsidecar.admin.v1.Statistics
 	(*Finding)(nil),                 // 4: qdrantsidecar.admin.v1.Finding
 	(*Traffic)(nil),                 // 5: qdrantsidecar.admin.v1.Traffic
-	(*CodeCount)(nil),               // 6: qdrantsidecar.admin.v1.CodeCount
-	(*Stages)(nil),                  // 7: qdrantsidecar.admin.v1.Stages
-	(*Queue)(nil),                   // 8: qdrantsidecar.admin.v1.Queue
-	(*RetryBudget)(nil),             // 9: qdrantsidecar.admin.v1.RetryBudget
-	(*Node)(nil),                    // 10: qdrantsidecar.admin.v1.Node
-	(*Breaker)(nil),                 // 11: qdrantsidecar.admin.v1.Breaker
-	(*FailedCall)(nil),              // 12: qdrantsidecar.admin.v1.FailedCall
-	(*durationpb.Duration)(nil),     // 13: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
-	(*Failure)(nil),                 // 15: qdrantsidecar.admin.v1.Failure
-	(*Connection)(nil),              // 16: qdrantsidecar.admin.v1.Connection
+	(*ServerTime)(nil),              // 6: qdrantsidecar.admin.v1.ServerTime
+	(*CodeCount)(nil),               // 7: qdrantsidecar.admin.v1.CodeCount
+	(*Stages)(nil),                  // 8: qdrantsidecar.admin.v1.Stages
+	(*Queue)(nil),                   // 9: qdrantsidecar.admin.v1.Queue
+	(*RetryBudget)(nil),             // 10: qdrantsidecar.admin.v1.RetryBudget
+	(*Node)(nil),                    // 11: qdrantsidecar.admin.v1.Node
+	(*Breaker)(nil),                 // 12: qdrantsidecar.admin.v1.Breaker
+	(*FailedCall)(nil),              // 13: qdrantsidecar.admin.v1.FailedCall
+	(*durationpb.Duration)(nil),     // 14: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 15: google.protobuf.Timestamp
+	(*Failure)(nil),                 // 16: qdrantsidecar.admin.v1.Failure
+	(*Connection)(nil),              // 17: qdrantsidecar.admin.v1.Connection
 }
 var file_qdrantsidecar_admin_v1_statistics_proto_depIdxs = []int32{
-	13, // 0: qdrantsidecar.admin.v1.WatchStatisticsRequest.interval:type_name -> google.protobuf.Duration
-	13, // 1: qdrantsidecar.admin.v1.WatchStatisticsRequest.window:type_name -> google.protobuf.Duration
+	14, // 0: qdrantsidecar.admin.v1.WatchStatisticsRequest.interval:type_name -> google.protobuf.Duration
+	14, // 1: qdrantsidecar.admin.v1.WatchStatisticsRequest.window:type_name -> google.protobuf.Duration
 	3,  // 2: qdrantsidecar.admin.v1.WatchStatisticsResponse.statistics:type_name -> qdrantsidecar.admin.v1.Statistics
-	14, // 3: qdrantsidecar.admin.v1.Statistics.time:type_name -> google.protobuf.Timestamp
-	13, // 4: qdrantsidecar.admin.v1.Statistics.window:type_name -> google.protobuf.Duration
+	15, // 3: qdrantsidecar.admin.v1.Statistics.time:type_name -> google.protobuf.Timestamp
+	14, // 4: qdrantsidecar.admin.v1.Statistics.window:type_name -> google.protobuf.Duration
 	4,  // 5: qdrantsidecar.admin.v1.Statistics.findings:type_name -> qdrantsidecar.admin.v1.Finding
 	5,  // 6: qdrantsidecar.admin.v1.Statistics.total:type_name -> qdrantsidecar.admin.v1.Traffic
 	5,  // 7: qdrantsidecar.admin.v1.Statistics.methods:type_name -> qdrantsidecar.admin.v1.Traffic
 	5,  // 8: qdrantsidecar.admin.v1.Statistics.collections:type_name -> qdrantsidecar.admin.v1.Traffic
-	8,  // 9: qdrantsidecar.admin.v1.Statistics.queue:type_name -> qdrantsidecar.admin.v1.Queue
-	9,  // 10: qdrantsidecar.admin.v1.Statistics.retry_budget:type_name -> qdrantsidecar.admin.v1.RetryBudget
-	10, // 11: qdrantsidecar.admin.v1.Statistics.nodes:type_name -> qdrantsidecar.admin.v1.Node
-	11, // 12: qdrantsidecar.admin.v1.Statistics.breakers:type_name -> qdrantsidecar.admin.v1.Breaker
-	12, // 13: qdrantsidecar.admin.v1.Statistics.last_failures:type_name -> qdrantsidecar.admin.v1.FailedCall
-	15, // 14: qdrantsidecar.admin.v1.Statistics.unresolved:type_name -> qdrantsidecar.admin.v1.Failure
+	9,  // 9: qdrantsidecar.admin.v1.Statistics.queue:type_name -> qdrantsidecar.admin.v1.Queue
+	10, // 10: qdrantsidecar.admin.v1.Statistics.retry_budget:type_name -> qdrantsidecar.admin.v1.RetryBudget
+	11, // 11: qdrantsidecar.admin.v1.Statistics.nodes:type_name -> qdrantsidecar.admin.v1.Node
+	12, // 12: qdrantsidecar.admin.v1.Statistics.breakers:type_name -> qdrantsidecar.admin.v1.Breaker
+	13, // 13: qdrantsidecar.admin.v1.Statistics.last_failures:type_name -> qdrantsidecar.admin.v1.FailedCall
+	16, // 14: qdrantsidecar.admin.v1.Statistics.unresolved:type_name -> qdrantsidecar.admin.v1.Failure
 	5,  // 15: qdrantsidecar.admin.v1.Statistics.rest_routes:type_name -> qdrantsidecar.admin.v1.Traffic
-	14, // 16: qdrantsidecar.admin.v1.Statistics.paused_since:type_name -> google.protobuf.Timestamp
+	15, // 16: qdrantsidecar.admin.v1.Statistics.paused_since:type_name -> google.protobuf.Timestamp
 	0,  // 17: qdrantsidecar.admin.v1.Finding.culprit:type_name -> qdrantsidecar.admin.v1.Finding.Culprit
-	13, // 18: qdrantsidecar.admin.v1.Traffic.p50:type_name -> google.protobuf.Duration
-	13, // 19: qdrantsidecar.admin.v1.Traffic.p99:type_name -> google.protobuf.Duration
-	6,  // 20: qdrantsidecar.admin.v1.Traffic.errors:type_name -> qdrantsidecar.admin.v1.CodeCount
-	7,  // 21: qdrantsidecar.admin.v1.Traffic.stages:type_name -> qdrantsidecar.admin.v1.Stages
-	13, // 22: qdrantsidecar.admin.v1.Stages.queue:type_name -> google.protobuf.Duration
-	13, // 23: qdrantsidecar.admin.v1.Stages.upstream:type_name -> google.protobuf.Duration
-	13, // 24: qdrantsidecar.admin.v1.Stages.own:type_name -> google.protobuf.Duration
-	13, // 25: qdrantsidecar.admin.v1.Stages.receive:type_name -> google.protobuf.Duration
-	13, // 26: qdrantsidecar.admin.v1.Stages.backoff:type_name -> google.protobuf.Duration
-	13, // 27: qdrantsidecar.admin.v1.Queue.mean_wait:type_name -> google.protobuf.Duration
-	16, // 28: qdrantsidecar.admin.v1.Node.connections:type_name -> qdrantsidecar.admin.v1.Connection
-	13, // 29: qdrantsidecar.admin.v1.Node.round_trip:type_name -> google.protobuf.Duration
-	15, // 30: qdrantsidecar.admin.v1.Node.last_dial_error:type_name -> qdrantsidecar.admin.v1.Failure
-	13, // 31: qdrantsidecar.admin.v1.Node.health_check:type_name -> google.protobuf.Duration
-	13, // 32: qdrantsidecar.admin.v1.Breaker.remaining:type_name -> google.protobuf.Duration
-	14, // 33: qdrantsidecar.admin.v1.FailedCall.time:type_name -> google.protobuf.Timestamp
-	13, // 34: qdrantsidecar.admin.v1.FailedCall.duration:type_name -> google.protobuf.Duration
-	13, // 35: qdrantsidecar.admin.v1.FailedCall.deadline:type_name -> google.protobuf.Duration
-	1,  // 36: qdrantsidecar.admin.v1.StatisticsService.WatchStatistics:input_type -> qdrantsidecar.admin.v1.WatchStatisticsRequest
-	2,  // 37: qdrantsidecar.admin.v1.StatisticsService.WatchStatistics:output_type -> qdrantsidecar.admin.v1.WatchStatisticsResponse
-	37, // [37:38] is the sub-list for method output_type
-	36, // [36:37] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	14, // 18: qdrantsidecar.admin.v1.Traffic.p50:type_name -> google.protobuf.Duration
+	14, // 19: qdrantsidecar.admin.v1.Traffic.p99:type_name -> google.protobuf.Duration
+	7,  // 20: qdrantsidecar.admin.v1.Traffic.errors:type_name -> qdrantsidecar.admin.v1.CodeCount
+	8,  // 21: qdrantsidecar.admin.v1.Traffic.stages:type_name -> qdrantsidecar.admin.v1.Stages
+	6,  // 22: qdrantsidecar.admin.v1.Traffic.server_time:type_name -> qdrantsidecar.admin.v1.ServerTime
+	14, // 23: qdrantsidecar.admin.v1.ServerTime.qdrant:type_name -> google.protobuf.Duration
+	14, // 24: qdrantsidecar.admin.v1.ServerTime.way:type_name -> google.protobuf.Duration
+	14, // 25: qdrantsidecar.admin.v1.Stages.queue:type_name -> google.protobuf.Duration
+	14, // 26: qdrantsidecar.admin.v1.Stages.upstream:type_name -> google.protobuf.Duration
+	14, // 27: qdrantsidecar.admin.v1.Stages.own:type_name -> google.protobuf.Duration
+	14, // 28: qdrantsidecar.admin.v1.Stages.receive:type_name -> google.protobuf.Duration
+	14, // 29: qdrantsidecar.admin.v1.Stages.backoff:type_name -> google.protobuf.Duration
+	14, // 30: qdrantsidecar.admin.v1.Queue.mean_wait:type_name -> google.protobuf.Duration
+	17, // 31: qdrantsidecar.admin.v1.Node.connections:type_name -> qdrantsidecar.admin.v1.Connection
+	14, // 32: qdrantsidecar.admin.v1.Node.round_trip:type_name -> google.protobuf.Duration
+	16, // 33: qdrantsidecar.admin.v1.Node.last_dial_error:type_name -> qdrantsidecar.admin.v1.Failure
+	14, // 34: qdrantsidecar.admin.v1.Node.health_check:type_name -> google.protobuf.Duration
+	14, // 35: qdrantsidecar.admin.v1.Breaker.remaining:type_name -> google.protobuf.Duration
+	15, // 36: qdrantsidecar.admin.v1.FailedCall.time:type_name -> google.protobuf.Timestamp
+	14, // 37: qdrantsidecar.admin.v1.FailedCall.duration:type_name -> google.protobuf.Duration
+	14, // 38: qdrantsidecar.admin.v1.FailedCall.deadline:type_name -> google.protobuf.Duration
+	1,  // 39: qdrantsidecar.admin.v1.StatisticsService.WatchStatistics:input_type -> qdrantsidecar.admin.v1.WatchStatisticsRequest
+	2,  // 40: qdrantsidecar.admin.v1.StatisticsService.WatchStatistics:output_type -> qdrantsidecar.admin.v1.WatchStatisticsResponse
+	40, // [40:41] is the sub-list for method output_type
+	39, // [39:40] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_qdrantsidecar_admin_v1_statistics_proto_init() }
@@ -1510,7 +1598,7 @@ func file_qdrantsidecar_admin_v1_statistics_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qdrantsidecar_admin_v1_statistics_proto_rawDesc), len(file_qdrantsidecar_admin_v1_statistics_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
