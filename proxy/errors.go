@@ -38,7 +38,8 @@ const (
 // everyReason returns all of them.
 func everyReason() []Reason {
 	return []Reason{
-		NoHealthyUpstream, UpstreamLost, UpstreamTimeout, CircuitOpen, Overloaded, DeadlineExceeded, Cancelled, ShuttingDown, HeaderTooLarge, Panic, Unexpected,
+		NoHealthyUpstream, UpstreamLost, UpstreamTimeout, CircuitOpen, Overloaded, DeadlineExceeded, Cancelled, ShuttingDown, Exhausted,
+		HeaderTooLarge, Panic, Unexpected,
 	}
 }
 
@@ -101,6 +102,24 @@ func judge(cause error) verdict {
 	default:
 		return verdict{code: codes.Internal, reason: Unexpected, message: fmt.Sprintf("unexpected: %v", cause)}
 	}
+}
+
+// ownWords is the message of an error of ours as others than the caller may read it: one
+// of them quotes what Qdrant said, which can hold user data.
+func ownWords(reason Reason, err error) string {
+	if reason == Exhausted {
+		return "qdrant-sidecar: not sent again: the same call has just failed as often as it may"
+	}
+	return status.Convert(explained(err)).Message()
+}
+
+// explained is the status of a call that ended in err: a panic passes layers by that
+// would have turned it into one.
+func explained(err error) error {
+	if errors.Is(err, errPanic) {
+		return judge(err).err()
+	}
+	return err
 }
 
 // hint says what to do about too many calls.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +34,7 @@ func anyCause(t *rapid.T) error {
 		&resilience.OverloadError{Reason: resilience.QueuedTooLong, Expected: span},
 		&resilience.OverloadError{Reason: resilience.QueueFull},
 		&deadlineError{span, method.ReadDeadline},
+		&resilience.ExhaustedError{GivenUp: resilience.GivenUp{Attempts: 4, Code: codes.Unavailable, Message: text}},
 		resilience.ErrExpired, errTryTimeout, context.DeadlineExceeded, context.Canceled, pool.ErrClosed, errPanic,
 		headerTooLarge(h2.Limits{}), errors.New(text),
 	}).Draw(t, "cause")
@@ -39,6 +42,21 @@ func anyCause(t *rapid.T) error {
 		return fmt.Errorf("while trying: %w", cause)
 	}
 	return cause
+}
+
+// TestReasonsAreAll holds the list of them to what the source defines.
+func TestReasonsAreAll(t *testing.T) {
+	source, err := os.ReadFile("errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var defined []Reason
+	for _, match := range regexp.MustCompile(`Reason\s+= "([A-Z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		defined = append(defined, Reason(match[1]))
+	}
+	if !slices.Equal(defined, everyReason()) {
+		t.Errorf("defined are %q, listed %q", defined, everyReason())
+	}
 }
 
 // TestOwnErrorsSayWhoseTheyAre: to people, to programs, and to the metrics.
@@ -64,7 +82,7 @@ func TestOwnErrorsSayWhoseTheyAre(t *testing.T) {
 			t.Errorf("%q was not counted as such", reason)
 		}
 		for _, f := range ownAnswer(st.Err(), c.advice, false) {
-			if f.Name == pushbackField && c.Reason != CircuitOpen && c.Reason != Overloaded {
+			if f.Name == pushbackField && c.Reason != CircuitOpen && c.Reason != Overloaded && c.Reason != Exhausted {
 				t.Errorf("%s: %s: %s", c.Reason, f.Name, f.Value)
 			}
 		}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/status"
-
 	"qdrant-sidecar/proxy/shape"
 )
 
@@ -42,7 +40,7 @@ var lineFields = []LineField{
 		if l.Reason == "" {
 			return none
 		}
-		return slog.StringValue(status.Convert(l.err).Message())
+		return slog.StringValue(ownWords(l.Reason, l.err))
 	}},
 
 	{"seconds", "seconds", "from the arrival of the header to the outcome. The next ones but for `first_byte_seconds` and `server_seconds` add up to it", func(l *line) slog.Value { return span(l.stages.Total) }},

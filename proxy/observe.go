@@ -38,7 +38,10 @@ func (c *Call) seen(err error) tap.Call {
 		Peer: peerName(c.Peer), UserAgent: clip(c.Header.Get("user-agent")),
 		RequestBytes: c.RequestBytes(), AnswerBytes: c.AnswerBytes(),
 	}
-	if err != nil {
+	switch {
+	case seen.Own:
+		seen.Message = ownWords(c.Reason, err)
+	case err != nil:
 		seen.Message = status.Convert(err).Message()
 	}
 	if c.Attempts > 0 && c.verdict.Cause != resilience.Refused {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -147,20 +146,11 @@ func (t *tracing) end(_ context.Context, c *Call, err error) error {
 	if serverErrors[number] || c.Reason != "" && c.Reason != Cancelled {
 		message := ""
 		if c.Reason != "" {
-			message = text(status.Convert(explained(err)).Message())
+			message = text(ownWords(c.Reason, err))
 		}
 		span.SetStatus(otelcodes.Error, message)
 	}
 	span.End()
-	return err
-}
-
-// explained is the status of a call that ended in err: a panic passes the layer by
-// that would have turned it into one.
-func explained(err error) error {
-	if errors.Is(err, errPanic) {
-		return judge(err).err()
-	}
 	return err
 }
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"net/http"
-	"strconv"
+	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,12 +15,16 @@ import (
 
 	"github.com/qdrant/go-client/qdrant"
 	"golang.org/x/net/http2"
+	"google.golang.org/protobuf/proto"
 
+	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
 	"qdrant-sidecar/internal/faultwire"
+	"qdrant-sidecar/proxy/verdict"
 	"qdrant-sidecar/test/sidecar"
 )
 
-// situation is something that goes wrong, and what has to be said about it.
+// situation is something that goes wrong, and what has to be said about it, and in no
+// other situation.
 type situation struct {
 	name string
 	// nodes are what each upstream does with calls that are not HealthChecks.
@@ -35,12 +39,15 @@ type situation struct {
 
 	// kind is that of the verdict, and words are in its sentence.
 	kind, words string
-	// doctor is what the doctor says besides that: the step that fails, and a word of it.
-	doctor []string
-	// metric has counted it: the beginning of a line whose value is not 0.
-	metric string
-	// line is the message of a log line, and attr something in it.
-	line, attr string
+	// fails are the steps of the doctor that fail, all of them, and words of each; notes
+	// are those that it has something to say about besides.
+	fails, notes map[string]string
+	// metric says that the metrics say so.
+	metric func(page) bool
+	// line says that a line of the log says so; nodes are the addresses.
+	line func(l sidecar.Line, nodes []string) bool
+	// byTime has its line come about in any situation on a machine that is slow enough.
+	byTime bool
 }
 
 type node struct {
@@ -49,16 +56,34 @@ type node struct {
 	greet  func(int) faultwire.Greeting
 }
 
-// play serves a call by a fault, with an empty message.
-func play(do faultwire.Act) func(int64, *faultwire.Stream) {
+// answered is an answer in which Qdrant says how long it took.
+func answered(took time.Duration) faultwire.Reply {
+	message, err := proto.Marshal(&qdrant.QueryResponse{Time: took.Seconds()})
+	if err != nil {
+		panic(err)
+	}
+	return faultwire.Reply{Message: message}
+}
+
+// quick is what a Qdrant says that has nothing to do.
+const quick = time.Millisecond
+
+// play serves a call by a fault, and says that it was quick.
+func play(do faultwire.Act) func(int64, *faultwire.Stream) { return slowly(do, quick) }
+
+// slowly serves a call by a fault, and says how long it took.
+func slowly(do faultwire.Act, took time.Duration) func(int64, *faultwire.Stream) {
 	return func(_ int64, s *faultwire.Stream) {
-		faultwire.Fault{At: faultwire.Received, Do: do}.Play(s, func([]byte) faultwire.Reply { return faultwire.Reply{} })
+		faultwire.Fault{At: faultwire.Received, Do: do}.Play(s, func([]byte) faultwire.Reply { return answered(took) })
 	}
 }
 
 func well(_ int64, s *faultwire.Stream) { play(nil)(0, s) }
 
-func healthy(s *faultwire.Stream) { well(0, s) }
+// healthy answers HealthChecks, less the version.
+func healthy(s *faultwire.Stream) {
+	faultwire.Fault{At: faultwire.Received}.Play(s, func([]byte) faultwire.Reply { return faultwire.Reply{} })
+}
 
 // query asks and waits for the answer.
 func query(ctx context.Context, points qdrant.PointsClient) {
@@ -71,20 +96,55 @@ func expired() string {
 	return part(`{"alg":"HS256"}`) + "." + part(`{"exp":1577836800}`) + ".c2ln"
 }
 
+// ofCall is a line of a call to query.
+func ofCall(l sidecar.Line, message string) bool {
+	return l.Message == message && l.Attrs["method"] == "/qdrant.Points/Query"
+}
+
+// number is a field of a line; -1 when it is not there.
+func number(l sidecar.Line, name string) float64 {
+	if n, ok := l.Attrs[name].(float64); ok {
+		return n
+	}
+	return -1
+}
+
+// takes is how long what is slow takes.
+const takes = 250 * time.Millisecond
+
 var situations = []situation{
 	{
 		name:  "slow Qdrant",
-		nodes: []node{{do: play(faultwire.Pause(250 * time.Millisecond))}}, callers: 4, call: query,
-		kind: "slow_qdrant", words: "It is Qdrant: it takes",
-		doctor: []string{"sidecar", "It is Qdrant"},
-		metric: `qdrant_sidecar_stage_seconds_sum{grpc_method="Query",grpc_service="qdrant.Points",stage="upstream"}`,
+		nodes: []node{{do: slowly(faultwire.Pause(takes), takes)}}, callers: 4, call: query,
+		kind: "slow_qdrant", words: "It is Qdrant: it says itself that it takes 250 ms for Points/Query",
+		fails:  map[string]string{"sidecar": "It is Qdrant: it says itself"},
+		metric: func(p page) bool { return p.mean("qdrant_sidecar_upstream_seconds", `part="qdrant"`) > 0.2 },
+		line: func(l sidecar.Line, _ []string) bool {
+			return ofCall(l, "slow call") && number(l, "server_seconds") == takes.Seconds()
+		},
 	},
 	{
 		name:  "slow network",
 		nodes: []node{{}}, far: 60 * time.Millisecond, callers: 4, call: query,
 		kind: "slow_network", words: "It is the network: a round trip to Qdrant takes",
-		doctor: []string{"sidecar", "It is the network"},
-		metric: "qdrant_sidecar_ping_seconds",
+		fails:  map[string]string{"sidecar": "It is the network: a round trip"},
+		notes:  map[string]string{"HTTP/2": "a PING takes"},
+		metric: func(p page) bool { return p.least("qdrant_sidecar_ping_seconds") > 0.1 },
+		line: func(l sidecar.Line, _ []string) bool {
+			return ofCall(l, "slow call") && number(l, "server_seconds") == quick.Seconds() && number(l, "upstream_seconds") > 0.1
+		},
+		byTime: true,
+	},
+	{
+		name:  "slow proxy in between",
+		nodes: []node{{do: play(faultwire.Pause(takes))}}, callers: 4, call: query,
+		kind: "slow_network", words: "and Qdrant says that only 1 ms of it are its own",
+		fails:  map[string]string{"sidecar": "It is the network, or a proxy in it"},
+		metric: func(p page) bool { return p.mean("qdrant_sidecar_upstream_seconds", `part="way"`) > 0.2 },
+		line: func(l sidecar.Line, _ []string) bool {
+			return ofCall(l, "slow call") && number(l, "server_seconds") == quick.Seconds() && number(l, "upstream_seconds") > 0.2
+		},
+		byTime: true,
 	},
 	{
 		name:  "app with 1 ms deadlines",
@@ -95,8 +155,12 @@ var situations = []situation{
 			query(ctx, points)
 		},
 		kind: "short_deadlines", words: "It is the app: it gives calls only",
-		doctor: []string{"sidecar", "It is the app"},
-		metric: `qdrant_sidecar_failures_total{reason="DEADLINE_EXCEEDED"}`,
+		fails:  map[string]string{"sidecar": "It is the app: it gives calls only"},
+		metric: func(p page) bool { return p.sum("qdrant_sidecar_failures_total", `reason="DEADLINE_EXCEEDED"`) > 0 },
+		line: func(l sidecar.Line, _ []string) bool {
+			given := number(l, "deadline_seconds")
+			return (ofCall(l, "caller gave up") || ofCall(l, "call failed") && l.Attrs["reason"] == "DEADLINE_EXCEEDED") && given > 0 && given <= 0.001
+		},
 	},
 	{
 		name:  "app cancelling",
@@ -107,42 +171,61 @@ var situations = []situation{
 			defer timer.Stop()
 			query(ctx, points)
 		},
+		env:  []string{"QDRANT_LOG_LEVEL=debug"}, // a caller who goes away is no failure
 		kind: "cancelling", words: "It is the app: it cancels",
-		doctor: []string{"sidecar", "it cancels"},
-		metric: `qdrant_sidecar_failures_total{reason="CANCELLED"}`,
+		fails: map[string]string{"sidecar": "It is the app: it cancels"},
+		metric: func(p page) bool {
+			return p.sum("qdrant_sidecar_failures_total", `reason="CANCELLED"`) > 0 && p.sum("qdrant_sidecar_failures_total", `reason="DEADLINE_EXCEEDED"`) == 0
+		},
+		line: func(l sidecar.Line, _ []string) bool {
+			return ofCall(l, "call ended") && l.Attrs["reason"] == "CANCELLED" && number(l, "deadline_seconds") > 1
+		},
 	},
 	{
 		name:  "pool too small",
 		nodes: []node{{do: play(faultwire.Pause(30 * time.Millisecond))}}, callers: 30, call: query,
 		env:  []string{"QDRANT_MAX_CONCURRENT_CALLS=2", "QDRANT_MAX_QUEUED_CALLS=1000", "QDRANT_QUEUE_TIMEOUT=5s"},
 		kind: "pool_too_small", words: "The pool is too small: calls wait for one of 2 places",
-		doctor: []string{"sidecar", "The pool is too small"},
-		metric: "qdrant_sidecar_queue_seconds_sum",
+		fails:  map[string]string{"sidecar": "The pool is too small"},
+		metric: func(p page) bool { return p.sum("qdrant_sidecar_queue_seconds_count") > 0 },
+		line: func(l sidecar.Line, _ []string) bool {
+			return ofCall(l, "slow call") && number(l, "queue_seconds") > number(l, "seconds")/2
+		},
+		byTime: true,
 	},
 	{
 		name:  "one sick node",
 		nodes: []node{{}, {do: play(faultwire.Silence), health: func(s *faultwire.Stream) { play(faultwire.Silence)(0, s) }}}, callers: 2, call: query,
 		kind: "sick_node", words: "One of 2 nodes of Qdrant is",
-		doctor: []string{"HealthCheck", "no answer within"},
-		metric: "qdrant_sidecar_health_check_failures_total",
-		line:   "endpoint does not answer HealthCheck",
+		fails: map[string]string{"HealthCheck": "no answer within", "sidecar": "One of 2 nodes of Qdrant is"},
+		metric: func(p page) bool {
+			return p.sum("qdrant_sidecar_endpoint", `standing="good"`) > 0 && p.sum("qdrant_sidecar_endpoint", `standing="sick"`)+p.sum("qdrant_sidecar_endpoint", `standing="ejected"`) > 0
+		},
+		line: func(l sidecar.Line, nodes []string) bool {
+			return l.Message == "endpoint does not answer HealthCheck" && len(nodes) > 1 && l.Attrs["upstream"] == nodes[1]
+		},
 	},
 	{
 		name:  "expired key",
 		nodes: []node{{do: play(faultwire.Status("7", "ExpiredSignature"))}}, callers: 2, call: query,
 		env:  []string{"QDRANT_API_KEY=" + expired()},
 		kind: "key_refused", words: "Qdrant refuses the API key: 100 %",
-		doctor: []string{"API key", "it is a token (JWT) that ended"},
-		metric: `grpc_server_handled_total{grpc_code="PermissionDenied"`,
-		line:   "call failed", attr: "PermissionDenied",
+		fails:  map[string]string{"API key": "it is a token (JWT) that ended", "sidecar": "Qdrant refuses the API key"},
+		metric: func(p page) bool { return p.sum("grpc_server_handled_total", `grpc_code="PermissionDenied"`) > 0 },
+		line: func(l sidecar.Line, _ []string) bool {
+			return ofCall(l, "call failed") && l.Attrs["code"] == "PermissionDenied" && l.Attrs["reason"] == nil
+		},
 	},
 	{
 		name:  "wrong port",
 		nodes: []node{{greet: func(int) faultwire.Greeting { return faultwire.SpeakHTTP1 }}}, callers: 2, call: query,
 		kind: "wrong_port", words: "The address is wrong: what answers there does not speak gRPC",
-		doctor: []string{"HTTP/2", "the server answered HTTP/1"},
-		metric: `qdrant_sidecar_dials_total`,
-		line:   "cannot connect", attr: "HTTP/1",
+		fails:  map[string]string{"HTTP/2": "the server answered HTTP/1", "sidecar": "The address is wrong"},
+		metric: func(p page) bool { return p.sum("qdrant_sidecar_dials_total", `outcome="not_http2"`) > 0 },
+		line: func(l sidecar.Line, nodes []string) bool {
+			reason, _ := l.Attrs["reason"].(string)
+			return l.Message == "cannot connect" && l.Attrs["upstream"] == nodes[0] && strings.Contains(reason, "HTTP/1")
+		},
 	},
 	{
 		name: "GOAWAY storm",
@@ -153,22 +236,35 @@ var situations = []situation{
 			}
 		}}}, callers: 2, call: query,
 		kind: "goaway_storm", words: "ends connections all the time",
-		doctor: []string{"sidecar", "GOAWAY"},
-		metric: "qdrant_sidecar_goaways_total",
-		line:   "connection ended", attr: "",
+		fails:  map[string]string{"sidecar": "(GOAWAY)"},
+		metric: func(p page) bool { return p.sum("qdrant_sidecar_goaways_total", `reason="graceful"`) > 0 },
+		line: func(l sidecar.Line, _ []string) bool {
+			return l.Message == "connection ended" && l.Attrs["because"] == "goaway"
+		},
 	},
 	{
 		name:  "breaker open",
 		nodes: []node{{do: play(faultwire.Status("13", "Service internal error"))}}, callers: 4, call: query,
 		kind: "breaker_open", words: "Qdrant failed Points/Query so often",
-		doctor: []string{"sidecar", "circuit breaker"},
-		metric: `qdrant_sidecar_breaker_transitions_total{to="open"}`,
-		line:   "breaker opened: calls are refused for a while",
+		fails:  map[string]string{"sidecar": "(circuit breaker)"},
+		metric: func(p page) bool { return p.sum("qdrant_sidecar_breaker_transitions_total", `to="open"`) > 0 },
+		line: func(l sidecar.Line, nodes []string) bool {
+			return l.Message == "breaker opened: calls are refused for a while" && l.Attrs["method"] == "/qdrant.Points/Query" && l.Attrs["upstream"] == nodes[0]
+		},
 	},
 }
 
+// beside are kinds that a verdict may have under the one that comes first: what follows
+// from it, or what it follows from.
+var beside = map[string][]string{
+	"wrong_port": {"breaker_open"}, // what cannot connect fails, too
+}
+
+// TestSituations has each thing go wrong, and each way to look say that it is this, and
+// that it is none of the others.
 func TestSituations(t *testing.T) {
-	for _, test := range situations {
+	for i := range situations {
+		test := &situations[i]
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.run(t)
@@ -177,58 +273,145 @@ func TestSituations(t *testing.T) {
 }
 
 func (test *situation) run(t *testing.T) {
-	var urls []string
+	var nodes []string
 	for _, n := range test.nodes {
-		urls = append(urls, n.start(t, test.far))
+		nodes = append(nodes, n.start(t, test.far))
 	}
-	env := append([]string{"QDRANT_URL=http://" + strings.Join(urls, ",")}, test.env...)
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + strings.Join(urls, ","), Env: test.env, Admin: true, Unready: true})
+	url := "http://" + strings.Join(nodes, ",")
+	s := sidecar.Start(t, sidecar.Options{Upstream: url, Env: append([]string{"QDRANT_SLOW_READ=100ms"}, test.env...), Admin: true, Unready: true})
 	test.load(t, s)
-
 	next := watch(t, s)
+	// Each is asked until it is right: what things look like at the start, or while the
+	// machine is busy with something else, is not what this is about.
+	test.until(t, "the verdict", func() string { return test.wrongVerdict(t, next().GetFindings()) })
+	test.until(t, "top", func() string {
+		next()
+		out, code := command(t, s, nil, "top", "--once")
+		return test.wrongTop(out, code)
+	})
+	test.until(t, "/metrics", func() string {
+		next()
+		return test.wrongMetrics(readPage(t, s))
+	})
+	test.until(t, "the log", func() string {
+		next()
+		return test.wrongLog(s.Log().Lines(), nodes)
+	})
+	test.until(t, "doctor", func() string {
+		out, code := command(t, s, append([]string{"QDRANT_URL=" + url}, test.env...), "doctor")
+		return test.wrongDoctor(t, out, code)
+	})
+}
+
+// until asks until nothing is wrong.
+func (test *situation) until(t *testing.T, who string, ask func() string) {
+	t.Helper()
+	late := time.Now().Add(patience)
 	for {
-		found := next().GetFindings()
-		first := found[0]
-		if first.GetKind() == test.kind && strings.Contains(first.GetSentence(), test.words) {
-			t.Logf("%s\n%s\n→ %s", first.GetSentence(), strings.Join(first.GetEvidence(), "\n"), first.GetAction())
-			break
+		wrong := ask()
+		if wrong == "" {
+			return
 		}
-	}
-	if out, code := command(t, s, nil, "top", "--once"); code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), test.words) {
-		t.Errorf("top exits %d and says\n%s", code, out)
-	} else {
-		t.Logf("top:\n%s", out)
-	}
-	test.askDoctor(t, s, env)
-	if test.metric != "" && !counted(t, s, test.metric) {
-		t.Errorf("no metric %s", test.metric)
-	}
-	if test.line != "" {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		_, err := s.Log().Wait(ctx, func(l sidecar.Line) bool {
-			return l.Message == test.line && strings.Contains(fmt.Sprint(l.Attrs), test.attr)
-		})
-		if err != nil {
-			t.Errorf("no line %q with %q in the log: %v", test.line, test.attr, err)
+		if time.Now().After(late) {
+			t.Errorf("%s: %s", who, wrong)
+			return
 		}
 	}
 }
 
-func (test *situation) askDoctor(t *testing.T, s *sidecar.Sidecar, env []string) {
-	t.Helper()
-	// What the sidecar says may be about to change while the doctor asks.
-	for range 3 {
-		out, code := command(t, s, env, "doctor")
-		for line := range strings.Lines(out) {
-			if strings.Contains(line, "FAIL  "+test.doctor[0]) && strings.Contains(line, test.doctor[1]) && code == 1 {
-				t.Logf("doctor:\n%s", out)
+// others are the situations that this is not.
+func (test *situation) others() iter.Seq[*situation] {
+	return func(yield func(*situation) bool) {
+		for i := range situations {
+			if other := &situations[i]; other.name != test.name && !yield(other) {
 				return
 			}
 		}
-		t.Logf("doctor exits %d and says\n%s", code, out)
 	}
-	t.Errorf("doctor does not fail %s with %q", test.doctor[0], test.doctor[1])
+}
+
+func (test *situation) wrongVerdict(t *testing.T, found []*adminv1.Finding) string {
+	first := found[0]
+	if first.GetKind() != test.kind || !strings.Contains(first.GetSentence(), test.words) {
+		return "it says " + first.GetKind() + ": " + first.GetSentence()
+	}
+	for _, f := range found[1:] {
+		if !slices.Contains(beside[test.kind], f.GetKind()) {
+			return "it also says " + f.GetKind() + ": " + f.GetSentence()
+		}
+	}
+	t.Logf("%s\n%s\n→ %s", first.GetSentence(), strings.Join(first.GetEvidence(), "\n"), first.GetAction())
+	return ""
+}
+
+func (test *situation) wrongTop(out string, code int) string {
+	text := strings.Join(strings.Fields(out), " ")
+	if code != 0 || !strings.Contains(text, test.words) {
+		return fmt.Sprintf("it exits %d and says\n%s", code, out)
+	}
+	for other := range test.others() {
+		if strings.Contains(text, other.words) && !slices.Contains(beside[test.kind], other.kind) {
+			return fmt.Sprintf("it speaks of %s, too:\n%s", other.name, out)
+		}
+	}
+	return ""
+}
+
+func (test *situation) wrongMetrics(p page) string {
+	if !test.metric(p) {
+		return "they do not say so:\n" + p.text
+	}
+	for other := range test.others() {
+		if other.kind != test.kind && other.metric(p) && !slices.Contains(beside[test.kind], other.kind) {
+			return "they say that it is " + other.name + ":\n" + p.text
+		}
+	}
+	return ""
+}
+
+func (test *situation) wrongLog(lines []sidecar.Line, nodes []string) string {
+	last := ""
+	for _, l := range lines {
+		if l.Message == verdict.Line {
+			last, _ = l.Attrs["kind"].(string)
+		}
+		for other := range test.others() {
+			if !other.byTime && other.line(l, nodes) && !slices.Contains(beside[test.kind], other.kind) {
+				return "a line says that it is " + other.name + ": " + l.Text
+			}
+		}
+	}
+	if !slices.ContainsFunc(lines, func(l sidecar.Line) bool { return test.line(l, nodes) }) {
+		return "no line says so"
+	}
+	if last != test.kind {
+		return "the last verdict is " + last
+	}
+	return ""
+}
+
+// wrongDoctor compares the steps that have failed.
+func (test *situation) wrongDoctor(t *testing.T, out string, code int) string {
+	fails, notes := map[string]string{}, map[string]string{}
+	for line := range strings.Lines(out) {
+		for mark, steps := range map[string]map[string]string{"✗ FAIL  ": fails, "! note  ": notes} {
+			if step, found := strings.CutPrefix(line, mark); found {
+				const width = 15
+				steps[strings.TrimSpace(step[:width])] += step[width:]
+			}
+		}
+	}
+	matches := func(said, words string) bool { return strings.Contains(said, words) }
+	if !maps.EqualFunc(fails, test.fails, matches) || code != 1 {
+		return fmt.Sprintf("it exits %d, and what fails is %q:\n%s", code, fails, out)
+	}
+	for step, words := range test.notes {
+		if !matches(notes[step], words) {
+			return fmt.Sprintf("it does not note %s:\n%s", step, out)
+		}
+	}
+	t.Logf("doctor:\n%s", out)
+	return ""
 }
 
 // start returns the node's address.
@@ -284,33 +467,4 @@ func (test *situation) load(t *testing.T, s *sidecar.Sidecar) {
 		stop()
 		running.Wait()
 	})
-}
-
-// counted reports whether a line of the metrics page that begins so has a value.
-func counted(t *testing.T, s *sidecar.Sidecar, begin string) bool {
-	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Metrics+"/metrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(page)) {
-		if !strings.HasPrefix(line, begin) {
-			continue
-		}
-		fields := strings.Fields(line)
-		if v, err := strconv.ParseFloat(fields[len(fields)-1], 64); err == nil && v > 0 {
-			return true
-		}
-	}
-	return false
 }
