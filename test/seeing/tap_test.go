@@ -2,108 +2,15 @@ package seeing_test
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
-	"google.golang.org/grpc/metadata"
 
 	adminv1 "qdrant-sidecar/gen/qdrantsidecar/admin/v1"
-	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/test/sidecar"
 )
-
-// What must never be seen, where it is planted.
-const (
-	inPayload = "PLANTED-payload-5d1"
-	inFilter  = "PLANTED-filter-9c4"
-	inKey     = "PLANTED-key-e07"
-	inAnswer  = "PLANTED-answer-b38"
-	inVector  = "31337.5"
-	credit    = "PLANTED-credential-2fa"
-)
-
-// plant makes calls that carry all of it, over and over until the test ends, some of
-// which fail with words of Qdrant's that quote them.
-func plant(t *testing.T) *sidecar.Sidecar {
-	t.Helper()
-	var n node
-	n.do = func(count int64, s *faultwire.Stream) {
-		act := faultwire.Act(nil)
-		if count%2 == 0 {
-			act = faultwire.Status("3", "Wrong input: "+inAnswer)
-		}
-		play(act)(count, s)
-	}
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + n.start(t, 0), Admin: true, Unready: true, Env: []string{"QDRANT_API_KEY=" + inKey}})
-	turn := make(chan int, 1)
-	turn <- 0
-	test := situation{callers: 2, call: func(ctx context.Context, points qdrant.PointsClient) {
-		n := <-turn
-		turn <- n + 1
-		ctx = metadata.AppendToOutgoingContext(ctx, "x-secret", inKey)
-		if n%2 == 0 {
-			_, _ = points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: "products", Points: []*qdrant.PointStruct{{
-				Id: qdrant.NewIDNum(1), Vectors: qdrant.NewVectors(1, 2, 3, 4, 31337.5),
-				Payload: qdrant.NewValueMap(map[string]any{"city": inPayload, "service_api_key": credit}),
-			}}})
-			return
-		}
-		_, _ = points.Query(ctx, &qdrant.QueryPoints{CollectionName: "products", Query: qdrant.NewQuery(1, 2, 3, 4, 31337.5),
-			Filter: &qdrant.Filter{Must: []*qdrant.Condition{qdrant.NewMatch("city", inFilter)}}})
-	}}
-	test.load(t, s)
-	return s
-}
-
-func contains(t *testing.T, what, text string, secrets ...string) {
-	t.Helper()
-	for _, secret := range secrets {
-		if strings.Contains(text, secret) {
-			t.Errorf("%s tells %s:\n%.4000s", what, secret, text)
-		}
-	}
-}
-
-// Nothing that is in a call leaves through any of the ways to look, but bodies, for
-// which one has to ask; and credentials not even then.
-func TestNothingLeaks(t *testing.T) {
-	t.Parallel()
-	s := plant(t)
-	next := watch(t, s)
-	for stats := next(); len(stats.GetLastFailures()) < 10 || stats.GetTotal().GetCalls() < 20; {
-		stats = next()
-	}
-	for _, args := range [][]string{
-		{"top", "--once"}, {"top", "--once", "--json"}, {"tap", "--count=20"}, {"tap", "--count=20", "--failed", "--json"},
-		{"pool"}, {"pool", "--json"}, {"breakers"}, {"breakers", "--json"}, {"info"}, {"info", "--json"},
-	} {
-		out, code := command(t, s, nil, args...)
-		if code != 0 || strings.TrimSpace(out) == "" {
-			t.Errorf("%v exits %d: %s", args, code, out)
-		}
-		contains(t, strings.Join(args, " "), out, inPayload, inFilter, inKey, inAnswer, inVector, credit)
-		if strings.HasSuffix(args[len(args)-1], "json") && args[0] != "tap" && !json.Valid([]byte(out)) {
-			t.Errorf("%v prints no JSON: %s", args, out)
-		}
-	}
-	events := get(t, s, "/events", 64<<10)
-	contains(t, "the page", events, inPayload, inFilter, inKey, inAnswer, inVector, credit)
-	if !strings.Contains(events, `"findings"`) {
-		t.Errorf("no findings on the page: %s", events)
-	}
-	for _, args := range [][]string{{"tap", "--count=20", "--bodies"}, {"tap", "--count=20", "--bodies", "--json"}} {
-		out, _ := command(t, s, nil, args...)
-		contains(t, strings.Join(args, " "), out, inKey, inVector, credit)
-		for _, shown := range []string{inPayload, inFilter, inAnswer, "(redacted)", "1 more"} {
-			if !strings.Contains(out, shown) {
-				t.Errorf("%v does not show %s:\n%s", args, shown, out)
-			}
-		}
-	}
-}
 
 func TestTapFilters(t *testing.T) {
 	t.Parallel()
@@ -120,8 +27,8 @@ func TestTapFilters(t *testing.T) {
 		out, code := command(t, s, nil, append([]string{"tap", "--count=5"}, test.args...)...)
 		lines := 0
 		for line := range strings.Lines(out) {
-			if strings.Contains(line, "watching") {
-				continue
+			if strings.Contains(line, "watching") || strings.HasPrefix(line, " ") {
+				continue // nor is what an error says a line of its own
 			}
 			lines++
 			if !strings.Contains(line, test.all) {
