@@ -106,7 +106,7 @@ func (m *metrics) defineCalls() {
 			"in backoff between attempts; upstream, which is Qdrant and the network; and the sidecar's own work. "+
 			"Every call has own; of the others those that took time are in it.", labelService, labelMethod, "stage")
 	m.upstream = m.histograms("qdrant_sidecar_upstream_seconds",
-		"Where the time upstream went, of 10 answers a second and method: qdrant is what Qdrant says in them that it took; way is what the call took beyond that, "+
+		"Where the time upstream went, of some answers of each method: qdrant is what Qdrant says in them that it took; way is what the call took beyond that, "+
 			"which is the network and the wait before Qdrant began. Of calls that succeeded at their first attempt.", labelService, labelMethod, "part")
 	m.failures = m.counters("qdrant_sidecar_failures_total",
 		"Calls that the sidecar itself failed, by the reason that its caller is told. What Qdrant answered is not in it.", labelReason)

@@ -162,20 +162,28 @@ func (d *drawing) total() {
 	}
 	d.add(strings.Join(parts, "   "))
 	if s := t.GetStages(); s != nil {
-		d.add(d.stages(s))
+		d.add(d.stages(s, t.GetServerTime()))
 	}
 	d.add("")
 }
 
-// stages shows where the time goes: numbers, and a bar.
-func (d *drawing) stages(s *adminv1.Stages) string {
-	parts := []struct {
+// stages shows where the time goes: that upstream in two, where Qdrant says which part
+// of it is its own.
+func (d *drawing) stages(s *adminv1.Stages, said *adminv1.ServerTime) string {
+	type part struct {
 		name string
 		took time.Duration
-	}{
-		{"receive", s.GetReceive().AsDuration()}, {"queue", s.GetQueue().AsDuration()}, {"backoff", s.GetBackoff().AsDuration()},
-		{"network and Qdrant", s.GetUpstream().AsDuration()}, {"sidecar", s.GetOwn().AsDuration()},
 	}
+	parts := []part{{"receive", s.GetReceive().AsDuration()}, {"queue", s.GetQueue().AsDuration()}, {"backoff", s.GetBackoff().AsDuration()}}
+	upstream, way, qdrant := s.GetUpstream().AsDuration(), said.GetWay().AsDuration(), said.GetQdrant().AsDuration()
+	if way+qdrant > 0 {
+		// What is said is of some of the calls: a share.
+		own := time.Duration(float64(upstream) * float64(qdrant) / float64(way+qdrant))
+		parts = append(parts, part{"the way", upstream - own}, part{"Qdrant", own})
+	} else {
+		parts = append(parts, part{"network and Qdrant", upstream})
+	}
+	parts = append(parts, part{"sidecar", s.GetOwn().AsDuration()})
 	var total time.Duration
 	for _, p := range parts {
 		total += p.took

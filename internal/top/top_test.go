@@ -36,10 +36,11 @@ func busy() *adminv1.Statistics {
 		},
 		Total: &adminv1.Traffic{
 			Calls: 1404, Rate: 140.4, P50: after(380 * ms), P99: after(1200 * ms), Attempts: 1410, Errors: []*adminv1.CodeCount{{Code: "NotFound", Calls: 70}},
-			Stages: &adminv1.Stages{Upstream: after(400 * ms), Own: after(300 * time.Microsecond), Queue: after(80 * ms), Backoff: after(0), Receive: after(0)},
+			ServerTime: &adminv1.ServerTime{Answers: 80, Qdrant: after(390 * ms), Way: after(10 * ms)},
+			Stages:     &adminv1.Stages{Upstream: after(400 * ms), Own: after(300 * time.Microsecond), Queue: after(80 * ms), Backoff: after(0), Receive: after(0)},
 		},
 		Methods: []*adminv1.Traffic{
-			{Name: "Points/Query", Calls: 1204, Rate: 120.4, P50: after(400 * ms), P99: after(1200 * ms), Attempts: 1210, Stages: &adminv1.Stages{Upstream: after(420 * ms)}},
+			{Name: "Points/Query", Calls: 1204, Rate: 120.4, P50: after(400 * ms), P99: after(1200 * ms), Attempts: 1210, ServerTime: &adminv1.ServerTime{Answers: 60, Qdrant: after(415 * ms), Way: after(5 * ms)}, Stages: &adminv1.Stages{Upstream: after(420 * ms)}},
 			{Name: "Points/Count", Calls: 200, Rate: 20, P50: after(3 * ms), P99: after(9 * ms), Attempts: 200, Errors: []*adminv1.CodeCount{{Code: "NotFound", Calls: 70}}},
 			{Name: "Collections/Create"},
 		},

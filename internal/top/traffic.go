@@ -50,11 +50,14 @@ func (d *drawing) traffic(title string, list []*adminv1.Traffic, attempts bool) 
 		return
 	}
 	list = slices.SortedFunc(slices.Values(list), d.Sort.compare)
-	table := console.NewTable(title, ">PER S", ">P50", ">P99", ">QDRANT", ">FAILED", ">ATTEMPTS", "ERRORS")
+	table := console.NewTable(title, ">PER S", ">P50", ">P99", ">UPSTREAM", ">QDRANT", ">FAILED", ">ATTEMPTS", "ERRORS")
 	for _, t := range list {
-		upstream, perCall := "", ""
+		upstream, qdrant, perCall := "", "", ""
 		if s := t.GetStages(); s != nil {
 			upstream = human.Duration(s.GetUpstream().AsDuration())
+		}
+		if said := t.GetServerTime(); said != nil {
+			qdrant = human.Duration(said.GetQdrant().AsDuration())
 		}
 		if attempts && t.GetCalls() > 0 {
 			perCall = fmt.Sprintf("%.2f", float64(t.GetAttempts())/float64(t.GetCalls()))
@@ -66,7 +69,7 @@ func (d *drawing) traffic(title string, list []*adminv1.Traffic, attempts bool) 
 		}
 		cells := []string{
 			console.Cut(console.Plain(t.GetName()), 48), human.Rate(t.GetRate()), latency(t.GetP50().AsDuration()), latency(t.GetP99().AsDuration()),
-			upstream, d.bad(human.Percent(failed, t.GetCalls()), failed > 0), perCall, d.Paint.Bad(strings.Join(errors, ", ")),
+			upstream, qdrant, d.bad(human.Percent(failed, t.GetCalls()), failed > 0), perCall, d.Paint.Bad(strings.Join(errors, ", ")),
 		}
 		if t.GetCalls() == 0 {
 			for i := range cells {

@@ -205,7 +205,7 @@ func (v *view) unfinished() (calls int64) {
 
 // besides acquits the network, if that can be.
 func (v *view) besides() string {
-	if v.roundTrip == 0 {
+	if v.roundTrip == 0 || v.roundTrip >= far {
 		return ""
 	}
 	return fmt.Sprintf(", and the network only %s", human.Duration(v.roundTrip))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/protobuf/proto"
 
 	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/test/sidecar"
@@ -122,7 +123,7 @@ func show(t *testing.T, s *sidecar.Sidecar, name, kind string, also ...string) {
 func TestUnderLoad(t *testing.T) {
 	s := sidecar.Start(t, sidecar.Options{Upstream: "memory://", Admin: true})
 	traffic(t, s, 8)
-	show(t, s, "load", "well", "document.querySelectorAll('#methods .row').length >= 4", "document.querySelectorAll('#methods path').length > 3")
+	show(t, s, "load", "well", "[...document.querySelectorAll('#methods .row')].some((r) => r.innerText.includes('1.00'))", "document.querySelectorAll('#methods .row').length >= 4", "document.querySelectorAll('#methods path').length > 3")
 }
 
 func TestWithoutCalls(t *testing.T) {
@@ -142,6 +143,10 @@ func TestWrongPort(t *testing.T) {
 }
 
 func TestSlowAndFailing(t *testing.T) {
+	answer, err := proto.Marshal(&qdrant.QueryResponse{Time: 0.15}) // of 0.2 s
+	if err != nil {
+		t.Fatal(err)
+	}
 	var mu sync.Mutex
 	calls := 0
 	upstream := &faultwire.Server{Handler: func(s *faultwire.Stream) {
@@ -160,7 +165,7 @@ func TestSlowAndFailing(t *testing.T) {
 				fault = faultwire.Fault{At: faultwire.Received, Do: faultwire.Status("3", marker)}
 			}
 		}
-		fault.Play(s, func([]byte) faultwire.Reply { return faultwire.Reply{} })
+		fault.Play(s, func([]byte) faultwire.Reply { return faultwire.Reply{Message: answer} })
 	}}
 	if err := upstream.Start(); err != nil {
 		t.Fatal(err)
@@ -168,5 +173,7 @@ func TestSlowAndFailing(t *testing.T) {
 	t.Cleanup(func() { upstream.Close() })
 	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr(), Admin: true})
 	traffic(t, s, 8)
-	show(t, s, "slow", "breaker_open", "document.querySelectorAll('.others li').length > 0", "document.querySelectorAll('#methods path').length > 3")
+	// Upserts are repeated, so they have more attempts than calls; and the two parts of the
+	// time upstream are told apart.
+	show(t, s, "slow", "breaker_open", "document.querySelectorAll('#split .qdrant').length === 2 && document.querySelectorAll('#split .way').length === 2", "document.querySelectorAll('.others li').length > 0", "document.querySelectorAll('#methods path').length > 3")
 }

@@ -121,15 +121,23 @@
     );
   }
 
-  const STAGES = [["receive", "receiving the request"], ["queue", "waiting for a place"], ["backoff", "between attempts"], ["upstream", "network and Qdrant"], ["own", "the sidecar"]];
+  const STAGES = [["receive", "receiving the request"], ["queue", "waiting for a place"], ["backoff", "between attempts"], ["way", "the way there and back"], ["qdrant", "Qdrant, as it says"], ["upstream", "network and Qdrant"], ["own", "the sidecar"]];
+  // apart tells the network from Qdrant, where that says which part of the time upstream is
+  // its own: it is asked in some of the calls, so that is a share.
+  function apart(stages, said) {
+    const qdrant = said ? ms(said.qdrant) : 0, way = said ? ms(said.way) : 0;
+    if (!(qdrant + way > 0)) return stages;
+    const own = (ms(stages.upstream) * qdrant) / (qdrant + way);
+    return { ...stages, upstream: null, qdrant: `${own / 1000}s`, way: `${(ms(stages.upstream) - own) / 1000}s` };
+  }
   function split(s) {
-    const stages = (s.total || {}).stages;
+    const total = s.total || {}, stages = total.stages && apart(total.stages, total.serverTime);
     const title = el("h2", "", "Where the time of a call goes, on average");
     if (!stages) {
       $("split").replaceChildren(title, el("span", "faint", "No calls."));
       return;
     }
-    const parts = STAGES.map(([key, text]) => [key, text, ms(stages[key])]);
+    const parts = STAGES.filter(([key]) => stages[key] !== null && (key in stages || (key !== "way" && key !== "qdrant"))).map(([key, text]) => [key, text, ms(stages[key])]);
     const bar = el("div", "bar", ...parts.filter((p) => p[2] > 0).map(([key, , t]) => {
       const part = el("i", key);
       part.style.flexGrow = t;
@@ -144,7 +152,8 @@
     const kind = charts ? "row" : "row plain";
     const head = el("div", kind + " head",
       el("span", "name", ""), charts ? el("span", "", "rate") : "", el("span", "num", "per second"),
-      el("span", "gap", charts ? "p50 and p99" : ""), el("span", "num", "p50"), el("span", "num", "p99"), el("span", "", "failed"));
+      el("span", "gap", charts ? "p50 and p99" : ""), el("span", "num", "p50"), el("span", "num", "p99"),
+      el("span", "num", list.some((t) => t.serverTime) ? "Qdrant" : ""), el("span", "num", list.some((t) => int(t.attempts)) ? "attempts" : ""), el("span", "", "failed"));
     const label = (text) => el("span", "label", text + " ");
     return [head, ...list.map((t) => el("div", kind,
       el("span", "name", t.name),
@@ -153,6 +162,8 @@
       charts ? chart(t.name, [["p99", "main"], ["p50", "soft"]], span) : el("span", "gap"),
       el("span", "num", label("p50"), t.p50 ? span(t.p50) : "–"),
       el("span", "num", label("p99"), t.p99 ? span(t.p99) : "–"),
+      el("span", "num half", ...(t.serverTime ? [label("Qdrant"), span(t.serverTime.qdrant)] : [])),
+      el("span", "num half", ...(int(t.attempts) && int(t.calls) ? [label("attempts"), (int(t.attempts) / int(t.calls)).toFixed(2)] : [])),
       el("span", "errors", ...(t.errors || []).map((e) => badge(`${e.code} ${count(e.calls)}`, "bad"))),
     ))];
   }

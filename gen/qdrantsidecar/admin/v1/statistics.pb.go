@@ -608,8 +608,8 @@ func (x *Traffic) GetServerTime() *ServerTime {
 }
 
 // ServerTime is what Qdrant says in its answers that it took, which tells Qdrant from
-// the way to it. Of each method few answers a second are looked at, and none of calls
-// that failed or were repeated.
+// the way to it. Of each method about a dozen answers a second are looked at, and none
+// of calls that failed or were repeated.
 type ServerTime struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many answers were looked at.
