@@ -48,7 +48,12 @@ and the kinds of things ([why](decisions/0024-a-line-holds-no-value.md)).
 
 ## Is it Qdrant, the network, or the app?
 
-Look for the largest of the stages:
+Lines ` + "`verdict`" + ` say so themselves: with ` + "`culprit`, `kind`, `sentence`, `evidence` and `action`" + ` as ` + "`top`" + ` and the status page
+show them ([all kinds](seeing.md#verdicts)). The sidecar looks every 5 s at what was in the last 10, and writes one (WARN) as soon
+as there is trouble, and another when two looks in a row agree that it has become another one, or is over (INFO). What is
+no failure of a single call is told there as well: an app that cancels, a network that is far, a pool that is too small.
+
+Of a single call, look for the largest of the stages:
 
 | Largest | Then it is |
 |---|---|

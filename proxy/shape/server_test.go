@@ -57,3 +57,27 @@ func TestServerTime(t *testing.T) {
 		t.Errorf("of an unknown method: %v", got)
 	}
 }
+
+// BenchmarkServerTime is what it costs to ask an answer: a small one, and one of ten
+// thousand points.
+func BenchmarkServerTime(b *testing.B) {
+	for name, points := range map[string]int{"10 points": 10, "10,000 points": 10_000} {
+		b.Run(name, func(b *testing.B) {
+			answer := &qdrant.QueryResponse{Time: 0.001}
+			for i := range points {
+				answer.Result = append(answer.Result, &qdrant.ScoredPoint{Id: qdrant.NewIDNum(uint64(i)), Payload: qdrant.NewValueMap(map[string]any{"a": strings.Repeat("x", 150)})})
+			}
+			raw, err := proto.Marshal(answer)
+			if err != nil {
+				b.Fatal(err)
+			}
+			m, body := method.Lookup("/qdrant.Points/Query"), wire(raw, 16<<10)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, ok := shape.ServerTime(m, body, ""); !ok {
+					b.Fatal("it does not say")
+				}
+			}
+		})
+	}
+}
