@@ -27,13 +27,23 @@ type dashboard struct {
 }
 
 type panel struct {
-	ID          int
-	Type        string
-	Title       string
-	GridPos     struct{ H, W, X, Y int }
-	Targets     []struct{ RefID, Expr, LegendFormat string }
+	ID         int
+	Type       string
+	Title      string
+	GridPos    struct{ H, W, X, Y int }
+	Datasource datasource
+	Targets    []struct {
+		RefID, Expr, LegendFormat string
+		Datasource                datasource
+		Exemplar                  bool
+	}
 	FieldConfig struct{ Defaults struct{ Unit string } }
 }
+
+type datasource struct{ Type, UID string }
+
+// chosen is the one that is chosen at the top of the dashboard.
+var chosen = datasource{"prometheus", "${datasource}"}
 
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
@@ -107,6 +117,17 @@ func TestDashboardIsWhole(t *testing.T) {
 				t.Errorf("panel %d, %q, lacks title, unit or query", p.ID, p.Title)
 			}
 			for _, target := range p.Targets {
+				if target.Datasource != chosen || p.Datasource != chosen {
+					t.Errorf("%s asks another data source than the one that is chosen: %v, %v", p.Title, p.Datasource, target.Datasource)
+				}
+				for _, selector := range selectorPattern.FindAllStringSubmatch(target.Expr, -1) {
+					if !strings.HasPrefix(selector[2], `job=~"$job", namespace=~"$namespace", pod=~"$pod"`) {
+						t.Errorf("%s: %s{%s} is not of the sidecars that are chosen", p.Title, selector[1], selector[2])
+					}
+				}
+				if traced := strings.Contains(target.Expr, "grpc_server_handling_seconds_bucket"); traced != target.Exemplar {
+					t.Errorf("%s shows exemplars: %t, and has them: %t", p.Title, target.Exemplar, traced)
+				}
 				if target.RefID == "" || target.Expr == "" || target.LegendFormat == "" {
 					t.Errorf("%s: a query lacks its letter, expression or legend: %+v", p.Title, target)
 				}

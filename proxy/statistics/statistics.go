@@ -27,8 +27,9 @@ const (
 	interval  = 5 * time.Second
 	keptLooks = int(MaxWindow / interval)
 	keptPast  = int(5 * time.Minute / interval)
-	// MaxWindow is the longest, and DefaultWindow how long one is where nobody says.
-	MaxWindow     = time.Minute
+	// MaxWindow is the longest.
+	MaxWindow = time.Minute
+	// DefaultWindow is how long one is where nobody says.
 	DefaultWindow = 10 * time.Second
 	// fresh is how old a look may be to do for another one who asks.
 	fresh = 100 * time.Millisecond
