@@ -142,6 +142,25 @@ func BenchmarkTell(b *testing.B) {
 	}
 }
 
+// TestNobodyWatchesCostsNothing: a call that went well, while nobody watches calls, is not
+// even described.
+func TestNobodyWatchesCostsNothing(t *testing.T) {
+	s := newCourse(t, nil, 0).server
+	c := &Call{Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now()}
+	if n := testing.AllocsPerRun(100, func() { _ = s.observe(t.Context(), c, nil) }); n > 0 || c.total != 0 {
+		t.Errorf("%v allocations, and it was looked at: %t", n, c.total != 0)
+	}
+}
+
+// BenchmarkObserve is what a call pays for the tap that nobody uses.
+func BenchmarkObserve(b *testing.B) {
+	s := newCourse(b, nil, 0).server
+	c := &Call{Method: method.Lookup("/qdrant.Points/Query"), Started: time.Now()}
+	for b.Loop() {
+		_ = s.observe(b.Context(), c, nil)
+	}
+}
+
 // TestNoLineCostsNothing: a call that has no line allocates nothing for the log.
 func TestNoLineCostsNothing(t *testing.T) {
 	l := newCallLog(quietLog(), Slow{Read: time.Hour})

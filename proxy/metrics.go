@@ -120,6 +120,7 @@ func (m *metrics) defineCollections(most int) {
 		m.counters("qdrant_sidecar_collection_calls_total",
 			"Calls that name a collection, by the code that the caller got. A collection gets a name here with its first call of the Points service that succeeds, "+
 				"as long as there is room (--metrics-collections); the rest is other.", append(byCollection, labelCode)...),
+		m.counters("qdrant_sidecar_collection_attempts_total", "Attempts of such calls.", byCollection...),
 		m.histograms("qdrant_sidecar_collection_seconds", "Time from the arrival of such a call to its end.", byCollection...))
 }
 

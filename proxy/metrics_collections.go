@@ -26,10 +26,10 @@ const lookForRest = time.Minute
 // places. Whoever may create collections can fill them; then what is new is counted as
 // [other], until a place was not used for [collectionRest].
 type collectionMetrics struct {
-	most    int
-	calls   *prometheus.CounterVec
-	seconds *prometheus.HistogramVec
-	others  *boundCollection
+	most            int
+	calls, attempts *prometheus.CounterVec
+	seconds         *prometheus.HistogramVec
+	others          *boundCollection
 
 	// known is never changed, only replaced: all calls read it, and few add to it.
 	known atomic.Pointer[map[string]*boundCollection]
@@ -46,15 +46,16 @@ type boundCollection struct {
 }
 
 type boundKind struct {
-	seconds atomic.Pointer[prometheus.Observer]
-	calls   [maxCode + 2]atomic.Pointer[prometheus.Counter]
+	seconds  atomic.Pointer[prometheus.Observer]
+	attempts atomic.Pointer[prometheus.Counter]
+	calls    [maxCode + 2]atomic.Pointer[prometheus.Counter]
 }
 
 // kindNames are the values of the label, by index.
 var kindNames = [2]string{"read", "write"}
 
-func (m *collectionMetrics) init(most int, calls *prometheus.CounterVec, seconds *prometheus.HistogramVec) {
-	m.most, m.calls, m.seconds = most, calls, seconds
+func (m *collectionMetrics) init(most int, calls, attempts *prometheus.CounterVec, seconds *prometheus.HistogramVec) {
+	m.most, m.calls, m.attempts, m.seconds = most, calls, attempts, seconds
 	m.others = &boundCollection{name: other}
 	m.known.Store(&map[string]*boundCollection{})
 }
@@ -79,22 +80,29 @@ func (m *collectionMetrics) count(c *Call, code codes.Code, took time.Duration) 
 	if c.Method.Class == resilience.Read {
 		kind = 0
 	}
-	m.bind(bound, kind, code, took)
+	seconds, attempts, calls := m.bind(bound, kind, code)
+	seconds.Observe(took.Seconds())
+	attempts.Add(float64(c.Attempts))
+	calls.Inc()
 }
 
-func (m *collectionMetrics) bind(to *boundCollection, kind int, code codes.Code, took time.Duration) {
+// bind returns where calls of a collection, a kind and a code are counted.
+func (m *collectionMetrics) bind(to *boundCollection, kind int, code codes.Code) (prometheus.Observer, prometheus.Counter, prometheus.Counter) {
 	bound := &to.kinds[kind]
-	seconds, calls := bound.seconds.Load(), bound.calls[code].Load()
+	seconds, attempts, calls := bound.seconds.Load(), bound.attempts.Load(), bound.calls[code].Load()
 	if seconds == nil {
 		seconds = new(m.seconds.WithLabelValues(to.name, kindNames[kind]))
 		bound.seconds.Store(seconds)
+	}
+	if attempts == nil {
+		attempts = new(m.attempts.WithLabelValues(to.name, kindNames[kind]))
+		bound.attempts.Store(attempts)
 	}
 	if calls == nil {
 		calls = new(m.calls.WithLabelValues(to.name, kindNames[kind], codeName(code)))
 		bound.calls[code].Store(calls)
 	}
-	(*seconds).Observe(took.Seconds())
-	(*calls).Inc()
+	return *seconds, *attempts, *calls
 }
 
 // provesCollection reports whether success says that the collection exists. To ask
@@ -124,6 +132,7 @@ func (m *collectionMetrics) admit(name string, second int64) *boundCollection {
 		// A call of it that ends at this moment may bring a series back, for as long
 		// as the process lives: one a removal, at most.
 		m.calls.DeletePartialMatch(prometheus.Labels{"collection": resting.name})
+		m.attempts.DeletePartialMatch(prometheus.Labels{"collection": resting.name})
 		m.seconds.DeletePartialMatch(prometheus.Labels{"collection": resting.name})
 	}
 	bound := &boundCollection{name: name}

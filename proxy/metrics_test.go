@@ -119,6 +119,21 @@ func TestCollectionsAreAdmitted(t *testing.T) {
 	}
 }
 
+// TestAttemptsOfCollections: those of a call are its collection's.
+func TestAttemptsOfCollections(t *testing.T) {
+	m := newMetrics(1)
+	for i, name := range []string{"a", "a", "b"} {
+		c := ended("/qdrant.Points/Query", name, time.Now())
+		c.Attempts = i + 1
+		m.run(t, c, nil)
+	}
+	for name, want := range map[string]float64{"a": 3, other: 3} {
+		if n := testutil.ToFloat64(m.collections.attempts.WithLabelValues(name, "read")); n != want {
+			t.Errorf("%s had %v attempts, want %v", name, n, want)
+		}
+	}
+}
+
 // TestHostileNames makes a million calls with names of methods and collections that
 // nobody has heard of, and then a million with collections that really exist, as far
 // as anybody can tell. Neither page nor heap may grow with them.

@@ -153,6 +153,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 	but := map[string]bool{
 		"grpc_server_started_total": true, "grpc_server_msg_received_total": true, "grpc_server_msg_sent_total": true, "qdrant_connection_pool_size": true, "qdrant_circuit_breaker_open": true,
 		"qdrant_sidecar_endpoint_clients": true, "qdrant_sidecar_breaker_transitions_total": true,
+		"qdrant_sidecar_collection_attempts_total": true,
 	}
 	for _, f := range newMetrics(1).families {
 		if shown := regexp.MustCompile(`\b` + f.name + `\b|\b` + f.name + `_(bucket|sum|count)\b`).MatchString(text.String()); shown == but[f.name] {

@@ -44,7 +44,7 @@ func busy() *adminv1.Statistics {
 			{Name: "Points/Count", Calls: 200, Rate: 20, P50: after(3 * ms), P99: after(9 * ms), Attempts: 200, Errors: []*adminv1.CodeCount{{Code: "NotFound", Calls: 70}}},
 			{Name: "Collections/Create"},
 		},
-		Collections: []*adminv1.Traffic{{Name: "evil\x1b[2Jname", Calls: 1404, Rate: 140.4, P50: after(380 * ms), P99: after(1200 * ms)}},
+		Collections: []*adminv1.Traffic{{Name: "evil\x1b[2Jname", Calls: 1404, Attempts: 1410, Rate: 140.4, P50: after(380 * ms), P99: after(1200 * ms)}},
 		Queue:       &adminv1.Queue{Admitted: 12, Limit: 500, Waited: 3, MeanWait: after(2 * ms), Refused: 1, Waiting: 2},
 		RetryBudget: &adminv1.RetryBudget{Repeated: 6, RecentRetries: 6, RecentCalls: 1404, Refused: 2},
 		Nodes: []*adminv1.Node{

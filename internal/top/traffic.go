@@ -45,7 +45,7 @@ func (o Order) compare(a, b *adminv1.Traffic) int {
 }
 
 // traffic draws a table of groups of calls.
-func (d *drawing) traffic(title string, list []*adminv1.Traffic, attempts bool) {
+func (d *drawing) traffic(title string, list []*adminv1.Traffic) {
 	if len(list) == 0 {
 		return
 	}
@@ -59,7 +59,7 @@ func (d *drawing) traffic(title string, list []*adminv1.Traffic, attempts bool) 
 		if said := t.GetServerTime(); said != nil {
 			qdrant = human.Duration(said.GetQdrant().AsDuration())
 		}
-		if attempts && t.GetCalls() > 0 {
+		if t.GetCalls() > 0 {
 			perCall = fmt.Sprintf("%.2f", float64(t.GetAttempts())/float64(t.GetCalls()))
 		}
 		failed := failures(t)

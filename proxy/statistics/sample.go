@@ -89,6 +89,9 @@ var readers = map[string]func(s *sample, label func(string) string, m *dto.Metri
 	"qdrant_sidecar_collection_calls_total": func(s *sample, label func(string) string, m *dto.Metric) {
 		of(s.collections, label("collection")).codes[label("grpc_code")] += m.GetCounter().GetValue()
 	},
+	"qdrant_sidecar_collection_attempts_total": func(s *sample, label func(string) string, m *dto.Metric) {
+		of(s.collections, label("collection")).attempts += m.GetCounter().GetValue()
+	},
 	"qdrant_sidecar_rest_request_seconds": func(s *sample, label func(string) string, m *dto.Metric) {
 		of(s.routes, label("route")).seconds.add(m.GetHistogram())
 	},

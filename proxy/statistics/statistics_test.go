@@ -24,7 +24,8 @@ type counted struct {
 	*prometheus.Registry
 	handled, attempts, failures, notRetried *prometheus.CounterVec
 	seconds, stages, collection             *prometheus.HistogramVec
-	collections                             *prometheus.CounterVec
+	collections, collectionAttempts         *prometheus.CounterVec
+	upstream                                *prometheus.HistogramVec
 	routes, retries                         *prometheus.CounterVec
 	queue                                   prometheus.Histogram
 
@@ -56,12 +57,15 @@ func newCounted(native bool) *counted {
 		notRetried:  counter("qdrant_sidecar_not_retried_total", "reason"),
 		collections: counter("qdrant_sidecar_collection_calls_total", "collection", "kind", "grpc_code"),
 		collection:  histogram("qdrant_sidecar_collection_seconds", "collection", "kind"),
+		upstream:    histogram("qdrant_sidecar_upstream_seconds", "grpc_service", "grpc_method", "part"),
+
+		collectionAttempts: counter("qdrant_sidecar_collection_attempts_total", "collection", "kind"),
 		routes:      counter("qdrant_sidecar_rest_requests_total", "route", "code"),
 		retries:     counter("qdrant_sidecar_retries_total", "reason"),
 		queue:       prometheus.NewHistogram(prometheus.HistogramOpts{Name: "qdrant_sidecar_queue_seconds"}),
 		pool:        pool.State{Size: 3, Endpoints: []pool.EndpointState{{Address: "a:6334", Standing: pool.Good}}},
 	}
-	c.MustRegister(c.handled, c.seconds, c.attempts, c.stages, c.failures, c.notRetried, c.collections, c.collection, c.routes, c.retries, c.queue)
+	c.MustRegister(c.handled, c.seconds, c.attempts, c.stages, c.failures, c.notRetried, c.collections, c.collectionAttempts, c.collection, c.upstream, c.routes, c.retries, c.queue)
 	return c
 }
 
@@ -72,6 +76,9 @@ func (c *counted) call(service, method, code string, took, upstream time.Duratio
 	c.attempts.WithLabelValues(service, method, "ok").Inc()
 	c.stages.WithLabelValues(service, method, "upstream").Observe(upstream.Seconds())
 	c.stages.WithLabelValues(service, method, "own").Observe((took - upstream).Seconds())
+	c.upstream.WithLabelValues(service, method, "qdrant").Observe((upstream * 3 / 4).Seconds())
+	c.upstream.WithLabelValues(service, method, "way").Observe((upstream / 4).Seconds())
+	c.collectionAttempts.WithLabelValues("products", "read").Add(2)
 	c.collections.WithLabelValues("products", "read", code).Inc()
 	c.collection.WithLabelValues("products", "read").Observe(took.Seconds())
 }
@@ -153,10 +160,17 @@ func TestTraffic(t *testing.T) {
 			if up := q.GetStages().GetUpstream().AsDuration(); !within(up, 40*time.Millisecond, 0.1) {
 				t.Errorf("upstream %v", up)
 			}
+			said := q.GetServerTime()
+			if said.GetAnswers() != 100 || !within(said.GetQdrant().AsDuration(), 30*time.Millisecond, 0.1) || !within(said.GetWay().AsDuration(), 10*time.Millisecond, 0.1) {
+				t.Errorf("Qdrant says %v", said)
+			}
+			if all := s.GetTotal().GetServerTime(); all.GetAnswers() != 101 || all.GetQdrant().AsDuration() >= said.GetQdrant().AsDuration() {
+				t.Errorf("of all calls Qdrant says %v", all)
+			}
 			if got := s.GetTotal().GetCalls(); got != 101 {
 				t.Errorf("%d calls in all", got)
 			}
-			if got := s.GetCollections(); len(got) != 1 || got[0].GetCalls() != 101 || got[0].GetName() != "products" {
+			if got := s.GetCollections(); len(got) != 1 || got[0].GetCalls() != 101 || got[0].GetAttempts() != 202 || got[0].GetName() != "products" {
 				t.Errorf("collections %v", got)
 			}
 		})
@@ -252,13 +266,14 @@ func TestBegunAnew(t *testing.T) {
 		go r.Run(t.Context(), func(*adminv1.Statistics) {})
 		time.Sleep(11 * time.Second)
 		c.collections.Reset()
+		c.collectionAttempts.Reset()
 		c.collection.Reset()
 		c.call("qdrant.Points", "Query", "OK", time.Millisecond, time.Millisecond)
 		s, err := r.Now(time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.GetCollections()[0]; got.GetCalls() < 0 || got.GetRate() < 0 || got.GetP50().AsDuration() > 2*time.Millisecond {
+		if got := s.GetCollections()[0]; got.GetCalls() < 0 || got.GetAttempts() < 0 || got.GetRate() < 0 || got.GetP50().AsDuration() > 2*time.Millisecond {
 			t.Errorf("%v", got)
 		}
 	})

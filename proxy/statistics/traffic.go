@@ -47,7 +47,7 @@ func (c *counts) sub(before *counts) *counts {
 		return c
 	}
 	d := &counts{
-		seconds: c.seconds.sub(before.seconds), attempts: c.attempts - before.attempts, staged: c.staged - before.staged,
+		seconds: c.seconds.sub(before.seconds), attempts: max(0, c.attempts-before.attempts), staged: c.staged - before.staged,
 		qdrant: c.qdrant - before.qdrant, way: c.way - before.way, answers: c.answers - before.answers,
 		codes: map[string]float64{}, stages: map[string]float64{},
 	}

@@ -503,7 +503,7 @@ type Traffic struct {
 	// Calls that ended with another code than OK, by code, the most frequent first.
 	Errors []*CodeCount `protobuf:"bytes,6,rep,name=errors,proto3" json:"errors,omitempty"`
 	// Attempts that ended. More than calls where some were repeated; fewer where some
-	// were refused. Not counted by collection.
+	// were refused.
 	Attempts int64 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// Where the time went. Unset when there were no calls, and where it is not known.
 	Stages *Stages `protobuf:"bytes,8,opt,name=stages,proto3" json:"stages,omitempty"`
