@@ -258,6 +258,7 @@ var situations = []situation{
 // from it, or what it follows from.
 var beside = map[string][]string{
 	"wrong_port": {"breaker_open"}, // what cannot connect fails, too
+	"sick_node":  {"breaker_open"},
 }
 
 // TestSituations has each thing go wrong, and each way to look say that it is this, and
@@ -453,7 +454,7 @@ func (test *situation) load(t *testing.T, s *sidecar.Sidecar) {
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for ctx.Err() == nil {
-				timely, cancel := context.WithTimeout(ctx, 10*time.Second)
+				timely, cancel := context.WithTimeout(ctx, time.Minute)
 				test.call(timely, points)
 				cancel()
 				select {
