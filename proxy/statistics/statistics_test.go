@@ -60,10 +60,10 @@ func newCounted(native bool) *counted {
 		upstream:    histogram("qdrant_sidecar_upstream_seconds", "grpc_service", "grpc_method", "part"),
 
 		collectionAttempts: counter("qdrant_sidecar_collection_attempts_total", "collection", "kind"),
-		routes:      counter("qdrant_sidecar_rest_requests_total", "route", "code"),
-		retries:     counter("qdrant_sidecar_retries_total", "reason"),
-		queue:       prometheus.NewHistogram(prometheus.HistogramOpts{Name: "qdrant_sidecar_queue_seconds"}),
-		pool:        pool.State{Size: 3, Endpoints: []pool.EndpointState{{Address: "a:6334", Standing: pool.Good}}},
+		routes:             counter("qdrant_sidecar_rest_requests_total", "route", "code"),
+		retries:            counter("qdrant_sidecar_retries_total", "reason"),
+		queue:              prometheus.NewHistogram(prometheus.HistogramOpts{Name: "qdrant_sidecar_queue_seconds"}),
+		pool:               pool.State{Size: 3, Endpoints: []pool.EndpointState{{Address: "a:6334", Standing: pool.Good}}},
 	}
 	c.MustRegister(c.handled, c.seconds, c.attempts, c.stages, c.failures, c.notRetried, c.collections, c.collectionAttempts, c.collection, c.upstream, c.routes, c.retries, c.queue)
 	return c
