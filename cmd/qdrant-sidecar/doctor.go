@@ -41,7 +41,9 @@ func runDoctor(ctx context.Context, inv invocation) int {
 	if len(patients) > 1 {
 		fmt.Fprintln(inv.stdout)
 	}
-	report.tell(c.askSidecar(ctx))
+	for _, f := range c.askSidecar(ctx) {
+		report.tell(f)
+	}
 	return report.end()
 }
 
@@ -71,14 +73,19 @@ func (r *report) tell(f doctor.Finding) {
 		detail = p.Faint(detail)
 	}
 	fmt.Fprintf(r.inv.stdout, "%s  %s %s\n", mark, pad(f.Step, doctorIndent-9), detail)
+	for _, e := range f.Evidence {
+		r.hang(p.Faint("· "), console.Plain(e))
+	}
 	if f.Advice != "" {
-		for i, line := range console.Wrap(f.Advice, 100-doctorIndent) {
-			arrow := "→ "
-			if i > 0 {
-				arrow = "  "
-			}
-			fmt.Fprintf(r.inv.stdout, "%*s%s%s\n", doctorIndent, "", p.Bold(arrow), line)
-		}
+		r.hang(p.Bold("→ "), f.Advice)
+	}
+}
+
+// hang prints a paragraph under its mark.
+func (r *report) hang(mark, text string) {
+	for _, line := range console.Wrap(text, 100-doctorIndent) {
+		fmt.Fprintf(r.inv.stdout, "%*s%s%s\n", doctorIndent, "", mark, line)
+		mark = "  "
 	}
 }
 
@@ -155,28 +162,35 @@ func (c *config) patient(u upstream, host string) doctor.Patient {
 	}
 }
 
-// askSidecar asks the one that runs with this configuration, if one does.
-func (c *config) askSidecar(ctx context.Context) doctor.Finding {
+// askSidecar asks the one that runs with this configuration, if one does: what it says
+// first, with what it concludes that from, and what else there is.
+func (c *config) askSidecar(ctx context.Context) []doctor.Finding {
 	f := doctor.Finding{Step: "sidecar", Result: doctor.Skip, Detail: "none is running at --admin-listen " + c.adminListen.String()}
 	if c.adminListen == (address{}) {
 		f.Detail = "not asked: --admin-listen is off"
-		return f
+		return []doctor.Finding{f}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	client, err := newAdminClient(c.adminListen)
 	if err != nil {
-		return f
+		return []doctor.Finding{f}
 	}
 	defer client.Close()
 	statistics, err := client.statistics(ctx)
 	if err != nil || len(statistics.GetFindings()) == 0 {
-		return f
+		return []doctor.Finding{f}
 	}
-	says := statistics.GetFindings()[0]
-	f.Result, f.Detail, f.Advice = doctor.Fail, says.GetSentence(), says.GetAction()
-	if says.GetCulprit() == adminv1.Finding_CULPRIT_NONE {
-		f.Result = doctor.Pass
+	var all []doctor.Finding
+	for i, says := range statistics.GetFindings() {
+		f := doctor.Finding{Step: "sidecar", Result: doctor.Note, Detail: says.GetSentence(), Advice: says.GetAction()}
+		switch {
+		case says.GetCulprit() == adminv1.Finding_CULPRIT_NONE:
+			f.Result = doctor.Pass
+		case i == 0:
+			f.Result, f.Evidence = doctor.Fail, says.GetEvidence()
+		}
+		all = append(all, f)
 	}
-	return f
+	return all
 }

@@ -31,6 +31,8 @@ type Finding struct {
 	Result Result
 	// Detail is what was found: a clause or a sentence without its period.
 	Detail string
+	// Evidence is what it is concluded from, a line each.
+	Evidence []string
 	// Advice says what to do; "" for nothing.
 	Advice string
 }

@@ -40,8 +40,10 @@ type situation struct {
 	// kind is that of the verdict, and words are in its sentence.
 	kind, words string
 	// fails are the steps of the doctor that fail, all of them, and words of each; notes
-	// are those that it has something to say about besides.
+	// are those that it has something to say about besides, and evidence is what it shows
+	// under its last word.
 	fails, notes map[string]string
+	evidence     string
 	// metric says that the metrics say so.
 	metric func(page) bool
 	// line says that a line of the log says so; nodes are the addresses.
@@ -117,8 +119,9 @@ var situations = []situation{
 		name:  "slow Qdrant",
 		nodes: []node{{do: slowly(faultwire.Pause(takes), takes)}}, callers: 4, call: query,
 		kind: "slow_qdrant", words: "It is Qdrant: it says itself that it takes 250 ms for Points/Query",
-		fails:  map[string]string{"sidecar": "It is Qdrant: it says itself"},
-		metric: func(p page) bool { return p.mean("qdrant_sidecar_upstream_seconds", `part="qdrant"`) > 0.2 },
+		fails:    map[string]string{"sidecar": "It is Qdrant: it says itself"},
+		evidence: "By Qdrant's own word, in",
+		metric:   func(p page) bool { return p.mean("qdrant_sidecar_upstream_seconds", `part="qdrant"`) > 0.2 },
 		line: func(l sidecar.Line, _ []string) bool {
 			return ofCall(l, "slow call") && number(l, "server_seconds") == takes.Seconds()
 		},
@@ -127,9 +130,10 @@ var situations = []situation{
 		name:  "slow network",
 		nodes: []node{{}}, far: 60 * time.Millisecond, callers: 4, call: query,
 		kind: "slow_network", words: "It is the network: a round trip to Qdrant takes",
-		fails:  map[string]string{"sidecar": "It is the network: a round trip"},
-		notes:  map[string]string{"HTTP/2": "a PING takes"},
-		metric: func(p page) bool { return p.least("qdrant_sidecar_ping_seconds") > 0.1 },
+		fails:    map[string]string{"sidecar": "It is the network: a round trip"},
+		evidence: "no query, no disk, only the way there and back",
+		notes:    map[string]string{"HTTP/2": "a PING takes"},
+		metric:   func(p page) bool { return p.least("qdrant_sidecar_ping_seconds") > 0.1 },
 		line: func(l sidecar.Line, _ []string) bool {
 			return ofCall(l, "slow call") && number(l, "server_seconds") == quick.Seconds() && number(l, "upstream_seconds") > 0.1
 		},
@@ -139,8 +143,9 @@ var situations = []situation{
 		name:  "slow proxy in between",
 		nodes: []node{{do: play(faultwire.Pause(takes))}}, callers: 4, call: query,
 		kind: "slow_network", words: "and Qdrant says that only 1 ms of it are its own",
-		fails:  map[string]string{"sidecar": "It is the network, or a proxy in it"},
-		metric: func(p page) bool { return p.mean("qdrant_sidecar_upstream_seconds", `part="way"`) > 0.2 },
+		fails:    map[string]string{"sidecar": "It is the network, or a proxy in it"},
+		evidence: "Qdrant says that it took 1 ms on average; the way there and back took",
+		metric:   func(p page) bool { return p.mean("qdrant_sidecar_upstream_seconds", `part="way"`) > 0.2 },
 		line: func(l sidecar.Line, _ []string) bool {
 			return ofCall(l, "slow call") && number(l, "server_seconds") == quick.Seconds() && number(l, "upstream_seconds") > 0.2
 		},
@@ -155,8 +160,9 @@ var situations = []situation{
 			query(ctx, points)
 		},
 		kind: "short_deadlines", words: "It is the app: it gives calls only",
-		fails:  map[string]string{"sidecar": "It is the app: it gives calls only"},
-		metric: func(p page) bool { return p.sum("qdrant_sidecar_failures_total", `reason="DEADLINE_EXCEEDED"`) > 0 },
+		fails:    map[string]string{"sidecar": "It is the app: it gives calls only"},
+		evidence: "their callers' timeout was",
+		metric:   func(p page) bool { return p.sum("qdrant_sidecar_failures_total", `reason="DEADLINE_EXCEEDED"`) > 0 },
 		line: func(l sidecar.Line, _ []string) bool {
 			given := number(l, "deadline_seconds")
 			return (ofCall(l, "caller gave up") || ofCall(l, "call failed") && l.Attrs["reason"] == "DEADLINE_EXCEEDED") && given > 0 && given <= 0.001
@@ -173,7 +179,8 @@ var situations = []situation{
 		},
 		env:  []string{"QDRANT_LOG_LEVEL=debug"}, // a caller who goes away is no failure
 		kind: "cancelling", words: "It is the app: it cancels",
-		fails: map[string]string{"sidecar": "It is the app: it cancels"},
+		fails:    map[string]string{"sidecar": "It is the app: it cancels"},
+		evidence: "calls were cancelled by their callers",
 		metric: func(p page) bool {
 			return p.sum("qdrant_sidecar_failures_total", `reason="CANCELLED"`) > 0 && p.sum("qdrant_sidecar_failures_total", `reason="DEADLINE_EXCEEDED"`) == 0
 		},
@@ -186,8 +193,9 @@ var situations = []situation{
 		nodes: []node{{do: play(faultwire.Pause(30 * time.Millisecond))}}, callers: 30, call: query,
 		env:  []string{"QDRANT_MAX_CONCURRENT_CALLS=2", "QDRANT_MAX_QUEUED_CALLS=1000", "QDRANT_QUEUE_TIMEOUT=5s"},
 		kind: "pool_too_small", words: "The pool is too small: calls wait for one of 2 places",
-		fails:  map[string]string{"sidecar": "The pool is too small"},
-		metric: func(p page) bool { return p.sum("qdrant_sidecar_queue_seconds_count") > 0 },
+		fails:    map[string]string{"sidecar": "The pool is too small"},
+		evidence: "2 of 2 places are taken",
+		metric:   func(p page) bool { return p.sum("qdrant_sidecar_queue_seconds_count") > 0 },
 		line: func(l sidecar.Line, _ []string) bool {
 			return ofCall(l, "slow call") && number(l, "queue_seconds") > number(l, "seconds")/2
 		},
@@ -197,7 +205,8 @@ var situations = []situation{
 		name:  "one sick node",
 		nodes: []node{{}, {do: play(faultwire.Silence), health: func(s *faultwire.Stream) { play(faultwire.Silence)(0, s) }}}, callers: 2, call: query,
 		kind: "sick_node", words: "One of 2 nodes of Qdrant is",
-		fails: map[string]string{"HealthCheck": "no answer within", "sidecar": "One of 2 nodes of Qdrant is"},
+		fails:    map[string]string{"HealthCheck": "no answer within", "sidecar": "One of 2 nodes of Qdrant is"},
+		evidence: "does not answer HealthCheck within a second",
 		metric: func(p page) bool {
 			return p.sum("qdrant_sidecar_endpoint", `standing="good"`) > 0 && p.sum("qdrant_sidecar_endpoint", `standing="sick"`)+p.sum("qdrant_sidecar_endpoint", `standing="ejected"`) > 0
 		},
@@ -210,8 +219,9 @@ var situations = []situation{
 		nodes: []node{{do: play(faultwire.Status("7", "ExpiredSignature"))}}, callers: 2, call: query,
 		env:  []string{"QDRANT_API_KEY=" + expired()},
 		kind: "key_refused", words: "Qdrant refuses the API key: 100 %",
-		fails:  map[string]string{"API key": "it is a token (JWT) that ended", "sidecar": "Qdrant refuses the API key"},
-		metric: func(p page) bool { return p.sum("grpc_server_handled_total", `grpc_code="PermissionDenied"`) > 0 },
+		fails:    map[string]string{"API key": "it is a token (JWT) that ended", "sidecar": "Qdrant refuses the API key"},
+		evidence: "calls were answered PERMISSION_DENIED: an expired token",
+		metric:   func(p page) bool { return p.sum("grpc_server_handled_total", `grpc_code="PermissionDenied"`) > 0 },
 		line: func(l sidecar.Line, _ []string) bool {
 			return ofCall(l, "call failed") && l.Attrs["code"] == "PermissionDenied" && l.Attrs["reason"] == nil
 		},
@@ -220,8 +230,9 @@ var situations = []situation{
 		name:  "wrong port",
 		nodes: []node{{greet: func(int) faultwire.Greeting { return faultwire.SpeakHTTP1 }}}, callers: 2, call: query,
 		kind: "wrong_port", words: "The address is wrong: what answers there does not speak gRPC",
-		fails:  map[string]string{"HTTP/2": "the server answered HTTP/1", "sidecar": "The address is wrong"},
-		metric: func(p page) bool { return p.sum("qdrant_sidecar_dials_total", `outcome="not_http2"`) > 0 },
+		fails:    map[string]string{"HTTP/2": "the server answered HTTP/1", "sidecar": "The address is wrong"},
+		evidence: "not HTTP/2: the server answered HTTP/1",
+		metric:   func(p page) bool { return p.sum("qdrant_sidecar_dials_total", `outcome="not_http2"`) > 0 },
 		line: func(l sidecar.Line, nodes []string) bool {
 			reason, _ := l.Attrs["reason"].(string)
 			return l.Message == "cannot connect" && l.Attrs["upstream"] == nodes[0] && strings.Contains(reason, "HTTP/1")
@@ -236,8 +247,9 @@ var situations = []situation{
 			}
 		}}}, callers: 2, call: query,
 		kind: "goaway_storm", words: "ends connections all the time",
-		fails:  map[string]string{"sidecar": "(GOAWAY)"},
-		metric: func(p page) bool { return p.sum("qdrant_sidecar_goaways_total", `reason="graceful"`) > 0 },
+		fails:    map[string]string{"sidecar": "(GOAWAY)"},
+		evidence: "connections ended with GOAWAY in the last",
+		metric:   func(p page) bool { return p.sum("qdrant_sidecar_goaways_total", `reason="graceful"`) > 0 },
 		line: func(l sidecar.Line, _ []string) bool {
 			return l.Message == "connection ended" && l.Attrs["because"] == "goaway"
 		},
@@ -246,8 +258,9 @@ var situations = []situation{
 		name:  "breaker open",
 		nodes: []node{{do: play(faultwire.Status("13", "Service internal error"))}}, callers: 4, call: query,
 		kind: "breaker_open", words: "Qdrant failed Points/Query so often",
-		fails:  map[string]string{"sidecar": "(circuit breaker)"},
-		metric: func(p page) bool { return p.sum("qdrant_sidecar_breaker_transitions_total", `to="open"`) > 0 },
+		fails:    map[string]string{"sidecar": "(circuit breaker)"},
+		evidence: "failures in a row",
+		metric:   func(p page) bool { return p.sum("qdrant_sidecar_breaker_transitions_total", `to="open"`) > 0 },
 		line: func(l sidecar.Line, nodes []string) bool {
 			return l.Message == "breaker opened: calls are refused for a while" && l.Attrs["method"] == "/qdrant.Points/Query" && l.Attrs["upstream"] == nodes[0]
 		},
@@ -405,6 +418,9 @@ func (test *situation) wrongDoctor(t *testing.T, out string, code int) string {
 	matches := func(said, words string) bool { return strings.Contains(said, words) }
 	if !maps.EqualFunc(fails, test.fails, matches) || code != 1 {
 		return fmt.Sprintf("it exits %d, and what fails is %q:\n%s", code, fails, out)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(out), " "), test.evidence) {
+		return fmt.Sprintf("it does not show %q:\n%s", test.evidence, out)
 	}
 	for step, words := range test.notes {
 		if !matches(notes[step], words) {
