@@ -100,13 +100,20 @@ func (c *counted) source() statistics.Source {
 		Breakers: func() map[string][]resilience.Status {
 			return map[string][]resilience.Status{"a:6334": {{Method: "/qdrant.Points/Query", State: resilience.Open, Failures: 10, Remaining: time.Second}, {Method: "/qdrant.Points/Get"}}}
 		},
-		Failures: func() []tap.Call { return c.recent },
+		Failures: func() []tap.Call { return guarded(c, &c.recent) },
 		InFlight: func() int { return 3 },
 		Draining: func() bool { return false },
-		Ready:    func() error { return c.ready },
+		Ready:    func() error { return guarded(c, &c.ready) },
 
-		PausedSince: func() time.Time { return c.paused },
+		PausedSince: func() time.Time { return guarded(c, &c.paused) },
 	}
+}
+
+// guarded reads a field that the test may be about to change.
+func guarded[T any](c *counted, field *T) T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *field
 }
 
 func within(got, want time.Duration, percent float64) bool {
