@@ -49,7 +49,8 @@ func (s *said) turn(now time.Time) bool {
 	number := s.calls.Add(1)
 	period := now.UnixNano() / int64(askPeriod)
 	if last := s.period.Load(); last != period && s.period.CompareAndSwap(last, period) {
-		s.mask.Store(maskFor(number - s.before.Swap(number)))
+		// One that comes late may be of before: then it is taken for few.
+		s.mask.Store(maskFor(number - min(number, s.before.Swap(number))))
 		s.asked.Store(0)
 	}
 	mask := s.mask.Load()
@@ -71,7 +72,7 @@ func maskFor(calls uint64) uint64 { return 1<<bits.Len64(calls/(2*askSome)) - 1 
 // compared however rare the calls are that are asked.
 func (m *metrics) ask(bound *boundMetrics, c *Call) {
 	encoding := c.Response.Header.Get("grpc-encoding")
-	if !c.Response.Received() || encoding != "" && c.Response.Body.Len() > mostZipped {
+	if !c.Response.Received() || encoding == "gzip" && c.Response.Body.Len() > mostZipped {
 		return
 	}
 	took, ok := shape.ServerTime(c.Method, c.Response.Body, encoding)
@@ -79,8 +80,9 @@ func (m *metrics) ask(bound *boundMetrics, c *Call) {
 		return
 	}
 	if bound.said.qdrant.Load() == nil {
-		bound.said.qdrant.Store(new(m.upstream.WithLabelValues(c.Method.Service, c.Method.Name, partQdrant)))
+		// In this order: whoever finds the second finds the first.
 		bound.said.way.Store(new(m.upstream.WithLabelValues(c.Method.Service, c.Method.Name, partWay)))
+		bound.said.qdrant.Store(new(m.upstream.WithLabelValues(c.Method.Service, c.Method.Name, partQdrant)))
 	}
 	// Two clocks: what Qdrant says is never more than what was waited for it.
 	took = min(took, c.upstream)
