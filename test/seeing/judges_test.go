@@ -67,7 +67,7 @@ func (test *situation) run(t *testing.T) {
 // until asks until nothing is wrong.
 func (test *situation) until(t *testing.T, who string, ask func() string) {
 	t.Helper()
-	late := time.Now().Add(patience)
+	late := time.Now().Add(2 * patience)
 	for {
 		wrong := ask()
 		if wrong == "" {

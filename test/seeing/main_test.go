@@ -46,7 +46,7 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 // watch returns statistics as they come, until the test ends.
 func watch(t *testing.T, s *sidecar.Sidecar) func() *adminv1.Statistics {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	t.Cleanup(cancel)
 	updates, err := adminv1.NewStatisticsServiceClient(dial(t, s.Admin)).WatchStatistics(ctx, &adminv1.WatchStatisticsRequest{
 		Interval: durationpb.New(500 * time.Millisecond), Window: durationpb.New(5 * time.Second),

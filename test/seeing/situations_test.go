@@ -164,12 +164,13 @@ var situations = []situation{
 	},
 	{
 		name:  "app cancelling",
-		nodes: []node{{do: play(faultwire.Pause(60 * time.Millisecond))}}, callers: 4,
+		nodes: []node{{do: play(faultwire.Pause(600 * time.Millisecond))}}, callers: 4,
+		// Writes may take this long, and no PING does.
 		call: func(ctx context.Context, points qdrant.PointsClient) {
 			ctx, cancel := context.WithCancel(ctx)
-			timer := time.AfterFunc(20*time.Millisecond, cancel)
+			timer := time.AfterFunc(200*time.Millisecond, cancel)
 			defer timer.Stop()
-			query(ctx, points)
+			_, _ = points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: "products", Points: []*qdrant.PointStruct{{Id: qdrant.NewIDNum(1), Vectors: qdrant.NewVectors(1)}}})
 		},
 		env:  []string{"QDRANT_LOG_LEVEL=debug"}, // a caller who goes away is no failure
 		kind: "cancelling", words: "It is the app: it cancels",
@@ -179,7 +180,7 @@ var situations = []situation{
 			return p.sum("qdrant_sidecar_failures_total", `reason="CANCELLED"`) > 0 && p.sum("qdrant_sidecar_failures_total", `reason="DEADLINE_EXCEEDED"`) == 0
 		},
 		line: func(l sidecar.Line, _ []string) bool {
-			return ofCall(l, "call ended") && l.Attrs["reason"] == "CANCELLED" && number(l, "deadline_seconds") > 1
+			return l.Message == "call ended" && l.Attrs["reason"] == "CANCELLED" && number(l, "deadline_seconds") > 1
 		},
 	},
 	{
