@@ -24,6 +24,7 @@ const (
 	URL     = "QDRANT_E2E_URL"      // gRPC, http://host:6334 or http://a:6334,b:6334
 	RESTURL = "QDRANT_E2E_REST_URL" // REST, http://host:6333; by default there
 	APIKey  = "QDRANT_E2E_API_KEY"  // what it wants to be shown, if anything
+	Restart = "QDRANT_E2E_RESTART"  // "yes": its processes are on this machine, and may be stopped, killed and started again
 )
 
 // Qdrant is one, or a cluster.
@@ -60,6 +61,17 @@ func WantOne(t testing.TB) Qdrant {
 	q := Want(t)
 	if len(q.Nodes) > 1 {
 		t.Skipf("%s names a cluster, and this needs a single node", URL)
+	}
+	return q
+}
+
+// WantCluster is [Want] for tests that end the processes of a cluster and start them
+// again.
+func WantCluster(t testing.TB) Qdrant {
+	t.Helper()
+	q := Want(t)
+	if len(q.Nodes) < 2 || os.Getenv(Restart) != "yes" {
+		t.Skipf("%s has to name a cluster, and %s=yes to allow that its processes are stopped, killed and started again", URL, Restart)
 	}
 	return q
 }

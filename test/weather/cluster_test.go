@@ -2,6 +2,7 @@ package weather_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +22,15 @@ const (
 	returned = 10 * time.Second
 )
 
-// cluster is a world with nodes that a sidecar has in a list, and a load.
+// cluster is nodes that a sidecar has in a list, and a load.
 type cluster struct {
 	*world
 	*load
-	t       *referee
-	nodes   []*node
-	sidecar watched
+	t *referee
+	// nodes are own processes, and processes all that the test may end.
+	nodes     []*node
+	processes []process
+	sidecar   watched
 	// began is when the load did.
 	began time.Time
 }
@@ -47,22 +50,37 @@ func newCluster(t *testing.T, size int, b build) *cluster {
 	c := &cluster{t: newReferee(t)}
 	c.world = newWorld(c.t, 3)
 	for i := range 3 {
-		c.nodes = append(c.nodes, c.node(i+1))
+		n := c.node(i + 1)
+		c.nodes, c.processes = append(c.nodes, n), append(c.processes, n)
 	}
-	s := sidecar.Start(c.t, sidecar.Options{
-		Upstream: urls(c.nodes), Namespace: c.home, Plain: bool(b),
-		Args: []string{fmt.Sprintf("--pool-size=%d", size)},
-	})
-	c.sidecar = watched{s, c.t}
-	for _, n := range c.nodes {
-		c.sidecar.await(patience, n.address(), "good")
-	}
+	c.start(urls(c.nodes), c.home, size, b)
 	watchSockets(c.t, size, c.nodes...)
-	c.began = time.Now()
-	c.load = newLoad(c.t, s.GRPC, callers)
-	c.runFor(calm)
+	c.begin()
 	return c
 }
+
+// start starts a sidecar before the nodes of a --url, which it finds to be good.
+func (c *cluster) start(upstream, namespace string, size int, b build) {
+	c.t.Helper()
+	c.sidecar = watched{sidecar.Start(c.t, sidecar.Options{
+		Upstream: upstream, Namespace: namespace, Plain: bool(b),
+		Args: []string{fmt.Sprintf("--pool-size=%d", size)},
+	}), c.t}
+	for address := range strings.SplitSeq(strings.TrimPrefix(upstream, "http://"), ",") {
+		c.sidecar.await(patience, address, "good")
+	}
+}
+
+// begin begins the load.
+func (c *cluster) begin() {
+	c.began = time.Now()
+	c.load = newLoad(c.t, c.sidecar.GRPC, demand{callers, c.real()})
+	c.runFor(calm)
+}
+
+// real reports whether the nodes are somebody else's, of a real cluster. They share what
+// they know.
+func (c *cluster) real() bool { return len(c.nodes) == 0 }
 
 // used waits until callers are at home at a node.
 func (c *cluster) used(address string, limit time.Duration) {
@@ -81,6 +99,26 @@ func (c *cluster) used(address string, limit time.Duration) {
 	})
 }
 
+// safe fails the test if calls have failed that may be made again. Nodes of a real cluster
+// answer a write that one of them has not carried out with an error of their own, which is
+// passed on.
+func (c *cluster) safe(what string, since time.Time) {
+	c.t.Helper()
+	c.none(what, since, read, hasty)
+	if !c.real() {
+		c.none(what, since, write)
+		return
+	}
+	for _, o := range failures(c.since(since, write)) {
+		if s := status.Convert(o.err); strings.HasPrefix(s.Message(), "qdrant-sidecar: ") || !slices.Contains(qdrants, s.Code()) {
+			c.t.Errorf("%s: a write failed with %v", what, o.err)
+		}
+	}
+}
+
+// qdrants are the codes of those answers.
+var qdrants = []codes.Code{codes.Internal, codes.FailedPrecondition}
+
 // onlyLost fails the test if unsafe writes failed for another reason than that they
 // were sent and no answer came.
 func (c *cluster) onlyLost(what string, since time.Time) {
@@ -92,11 +130,12 @@ func (c *cluster) onlyLost(what string, since time.Time) {
 	}
 }
 
-// settle is the end of a test of own processes.
+// settle is the end of a test.
 func (c *cluster) settle() {
 	c.t.Helper()
-	c.end()
-	once(c.t, c.nodes...)
+	if c.end(); !c.real() {
+		once(c.t, c.nodes...)
+	}
 	c.t.settle()
 }
 

@@ -46,7 +46,18 @@ const (
 	// mostAtOnce is how many calls may be under way; it is twice what a node that hangs
 	// brings about. Beyond it there are no more calls, lest a busy machine drowns.
 	mostAtOnce = 1500
+	// mostWrites is how many of these are writes to a real cluster. There each is one for all
+	// nodes, which share what the machine has, and hangs if one of them does.
+	mostWrites = 60
 )
+
+// demand is what is asked for.
+type demand struct {
+	callers int
+	// real says that it is a cluster of real nodes: then there are no unsafe writes, each of
+	// which waits for 10 s when its node cannot reach the leader, and few others at a time.
+	real bool
+}
 
 // outcome is how a call went.
 type outcome struct {
@@ -64,30 +75,33 @@ type load struct {
 	running  sync.WaitGroup
 	number   atomic.Int64
 	underWay atomic.Int64
+	writing  atomic.Int64
+	demand   demand
 
 	mu       sync.Mutex
 	outcomes []outcome
 }
 
 // newLoad begins to make calls.
-func newLoad(t testing.TB, address string, callers int) *load {
+func newLoad(t testing.TB, address string, d demand) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	l := &load{t: t, stop: stop}
-	for i := range callers {
+	l := &load{t: t, stop: stop, demand: d}
+	for i := range d.callers {
 		conn := channel(t, address)
-		l.running.Go(func() { l.call(ctx, conn, i, callers) })
+		l.running.Go(func() { l.call(ctx, conn, i) })
 	}
 	t.Cleanup(l.end)
 	return l
 }
 
 // call makes one caller's calls.
-func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i, callers int) {
-	interval := time.Duration(callers) * time.Second / rate
-	timer := time.NewTimer(interval * time.Duration(i) / time.Duration(callers))
+func (l *load) call(ctx context.Context, conn *grpc.ClientConn, i int) {
+	interval := time.Duration(l.demand.callers) * time.Second / rate
+	first := interval * time.Duration(i) / time.Duration(l.demand.callers)
+	timer := time.NewTimer(first)
 	defer timer.Stop()
-	next := time.Now().Add(interval * time.Duration(i) / time.Duration(callers))
+	next := time.Now().Add(first)
 	for {
 		select {
 		case <-timer.C:
@@ -108,8 +122,17 @@ func (l *load) one(conn *grpc.ClientConn, number int) {
 	l.underWay.Add(1)
 	defer l.underWay.Add(-1)
 	kind, limit := mix[rand.IntN(len(mix))], writeTime
-	if kind == read {
+	if kind == unsafe && l.demand.real {
+		kind = read
+	}
+	switch kind {
+	case read:
 		limit = readTime
+	case write:
+		defer l.writing.Add(-1)
+		if l.writing.Add(1) > mostWrites && l.demand.real {
+			return
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -84,11 +84,7 @@ func (n *node) start() {
 // ask talks to the node past all weather.
 func (n *node) ask(f func(ctx context.Context, conn grpc.ClientConnInterface) error) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn := channel(n.t, "unix://"+filepath.Join(n.dir, "grpc"))
-	defer conn.Close()
-	if err := f(ctx, conn); err != nil {
+	if err := ask(n.t, "unix://"+filepath.Join(n.dir, "grpc"), f); err != nil {
 		n.t.Fatalf("asking %s itself: %v", n.address(), err)
 	}
 }

@@ -110,10 +110,10 @@ func (r *relay) slow(d time.Duration) {
 
 // connections is how many callers there are. One that has left is counted until the
 // relay has noticed.
-func (r *relay) connections() int {
+func (r *relay) connections() (count int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.open
+	return r.open, nil
 }
 
 // relay serves one connection.

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/test/live"
-	"qdrant-sidecar/test/sidecar"
 )
 
 // relayed is a cluster behind relays: of own processes, or of those that QDRANT_E2E_URL
@@ -47,18 +47,16 @@ func newRelayed(t *testing.T, size int, b build) *relayed {
 		c.peaks = append(c.peaks, watchConnections(c.t, r.address, size, r.connections))
 		c.relays, addresses = append(c.relays, r), append(addresses, r.address)
 	}
-	s := sidecar.Start(c.t, sidecar.Options{
-		Upstream: "http://" + strings.Join(addresses, ","),
-		Plain:    bool(b),
-		Args:     []string{fmt.Sprintf("--pool-size=%d", size)},
-	})
-	c.sidecar = watched{s, c.t}
-	for _, address := range addresses {
-		c.sidecar.await(patience, address, "good")
+	c.start("http://"+strings.Join(addresses, ","), "", size, b)
+	for _, target := range targets {
+		points := qdrant.NewPointsClient(channel(c.t, target))
+		c.t.watchNodes(func(ctx context.Context) {
+			points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{
+				{Id: qdrant.NewIDNum(1000), Vectors: qdrant.NewVectors(1, 1)}, // nobody else's
+			}}) //nolint:errcheck // an error is an answer, too
+		})
 	}
-	c.began = time.Now()
-	c.load = newLoad(c.t, s.GRPC, callers)
-	c.runFor(calm)
+	c.begin()
 	return c
 }
 
@@ -98,34 +96,36 @@ func apart(t *testing.T) {
 func prepare(t testing.TB, nodes []string) {
 	t.Helper()
 	for _, node := range nodes {
-		collections := qdrant.NewCollectionsClient(channel(t, node))
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		_, err := collections.Create(ctx, &qdrant.CreateCollection{
-			CollectionName: collection, ReplicationFactor: new(uint32(len(nodes))),
-			VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: 2, Distance: qdrant.Distance_Dot}),
+		err := ask(t, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := qdrant.NewCollectionsClient(conn).Create(ctx, &qdrant.CreateCollection{
+				CollectionName: collection, ReplicationFactor: new(uint32(len(nodes))),
+				VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: 2, Distance: qdrant.Distance_Dot}),
+			})
+			return err
 		})
 		if err != nil && status.Code(err) != codes.AlreadyExists {
 			t.Fatalf("%s: %v", node, err)
 		}
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			if _, err := collections.Delete(ctx, &qdrant.DeleteCollection{CollectionName: collection}); err != nil {
+			err := ask(t, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+				_, err := qdrant.NewCollectionsClient(conn).Delete(ctx, &qdrant.DeleteCollection{CollectionName: collection})
+				return err
+			})
+			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// settle is the end of a test. Nodes of a real cluster share what they know, so that
-// they do not tell who carried out an unsafe write.
-func (c *relayed) settle() {
-	c.t.Helper()
-	if c.end(); len(c.nodes) > 0 {
-		once(c.t, c.nodes...)
-	}
-	c.t.settle()
+// ask talks to a node itself, and leaves no connection behind.
+func ask(t testing.TB, address string, f func(ctx context.Context, conn grpc.ClientConnInterface) error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn := channel(t, address)
+	defer conn.Close()
+	return f(ctx, conn)
 }
 
 // TestRelayedRefusal has a node refuse, which is how a process ends that is killed, and

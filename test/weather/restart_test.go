@@ -11,21 +11,33 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestRollingRestart upgrades a cluster: one node after the other ends in good order and
-// comes back.
+// TestRollingRestart upgrades a cluster.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2, checked)
-	for _, n := range c.nodes {
-		n.end(syscall.SIGTERM)
+	c.rollingRestart()
+	c.settle()
+}
+
+// TestRollingRestartOnQdrant does that to a real one.
+func TestRollingRestartOnQdrant(t *testing.T) {
+	c := newReal(t, 2, checked)
+	c.rollingRestart()
+	c.settle()
+}
+
+// rollingRestart has one node after the other end in good order and come back.
+func (c *cluster) rollingRestart() {
+	c.t.Helper()
+	for _, p := range c.processes {
+		p.end(syscall.SIGTERM)
 		c.runFor(calm)
-		n.start()
-		c.sidecar.await(returned, n.address(), "good")
+		p.start()
+		c.sidecar.await(returned, p.address(), "good")
 		c.runFor(calm)
 	}
 	c.end()
 	c.none("a rolling restart", c.began)
-	c.settle()
 }
 
 // TestKill kills a node, with as few connections as there may be, so that one too many
@@ -33,17 +45,30 @@ func TestRollingRestart(t *testing.T) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, shipped)
-	n := c.nodes[1]
-	killed := time.Now()
-	n.end(syscall.SIGKILL)
-	c.sidecar.await(time.Second, n.address(), "down")
-	c.runFor(calm)
-	n.start()
-	c.used(n.address(), returned)
-	c.end()
-	c.none("a kill", c.began, read, hasty, write)
-	c.onlyLost("a kill", killed)
+	c.kill()
 	c.settle()
+}
+
+// TestKillOnQdrant does that to a node of a real cluster.
+func TestKillOnQdrant(t *testing.T) {
+	c := newReal(t, 1, shipped)
+	c.kill()
+	c.settle()
+}
+
+// kill kills a node, and starts it again.
+func (c *cluster) kill() {
+	c.t.Helper()
+	p := c.processes[1]
+	killed := time.Now()
+	p.end(syscall.SIGKILL)
+	c.sidecar.await(time.Second, p.address(), "down")
+	c.runFor(calm)
+	p.start()
+	c.used(p.address(), returned)
+	c.end()
+	c.safe("a kill", c.began)
+	c.onlyLost("a kill", killed)
 }
 
 // TestClusterDown has no node at all for a while.

@@ -39,7 +39,7 @@ func newService(t *testing.T, nodes, first int, b build) (*cluster, *dnsServer) 
 	watchSockets(c.t, 5, c.nodes...)
 	c.began = time.Now()
 	// As many as can be shared out evenly among 2, 3 and 5.
-	c.load = newLoad(c.t, s.GRPC, 30)
+	c.load = newLoad(c.t, s.GRPC, demand{callers: 30})
 	c.runFor(calm)
 	return c, d
 }

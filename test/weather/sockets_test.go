@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,27 +11,39 @@ import (
 	"time"
 )
 
-// established counts the connections to a port that are established, of either family,
-// in the namespace of the caller's thread.
-func established(port int) (count int, err error) {
+// The states of sockets, as the kernel's tables have them.
+const (
+	connected = "01"
+	listening = "0A"
+)
+
+// sockets calls each with the TCP sockets in a state, of either family, in the namespace
+// of the caller's thread. Addresses are as in the tables, in hexadecimal.
+func sockets(state string, each func(local, inode string)) error {
 	for _, table := range []string{"tcp", "tcp6"} {
 		text, err := os.ReadFile("/proc/thread-self/net/" + table)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for line := range strings.Lines(string(text)) {
-			// sl local_address rem_address st …, the addresses in hexadecimal
-			f := strings.Fields(line)
-			if len(f) < 4 || f[3] != "01" {
-				continue
-			}
-			_, local, _ := strings.Cut(f[1], ":")
-			if n, err := strconv.ParseUint(local, 16, 16); err == nil && int(n) == port {
-				count++
+			// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
+			if f := strings.Fields(line); len(f) > 9 && f[3] == state {
+				each(f[1], f[9])
 			}
 		}
 	}
-	return count, nil
+	return nil
+}
+
+// established counts the connections to a port, at all addresses.
+func established(port int) (count int, err error) {
+	end := fmt.Sprintf(":%04X", port)
+	err = sockets(connected, func(local, _ string) {
+		if strings.HasSuffix(local, end) {
+			count++
+		}
+	})
+	return count, err
 }
 
 // watchSockets holds, until the test ends, that no node has more connections than most,
@@ -49,10 +60,8 @@ func watchSockets(t testing.TB, most int, nodes ...*node) {
 
 // watchConnections is watchSockets for who counts himself. It returns what tells the
 // most there have been.
-func watchConnections(t testing.TB, address string, most int, count func() int) (peak *atomic.Int64) {
-	return watch(t, address, most, func(see func(count func() (int, error)) error) error {
-		return see(func() (int, error) { return count(), nil })
-	})
+func watchConnections(t testing.TB, address string, most int, count func() (int, error)) (peak *atomic.Int64) {
+	return watch(t, address, most, func(see func(count func() (int, error)) error) error { return see(count) })
 }
 
 // watch looks at a number of connections again and again, in the place where run does
