@@ -140,7 +140,7 @@ func (c *connection) ready(t *transport) (retired <-chan struct{}) {
 	n.mu.Unlock()
 	n.log.Info("connected", "connection", c.id)
 	if first {
-		n.suspectNow() // that it listens is not all
+		n.Suspect() // that it listens is not all
 		n.pool.watch.Load().Recovered(n)
 	}
 	return retired

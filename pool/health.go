@@ -70,8 +70,9 @@ func (n *Node) checkHealth(wanted context.Context) {
 	}
 }
 
-// suspectNow has the node checked now and not at the end of the interval.
-func (n *Node) suspectNow() {
+// Suspect has the node checked now and not at the end of the interval; at most once in
+// healthDoubt, however often it is called.
+func (n *Node) Suspect() {
 	select {
 	case n.suspect <- struct{}{}:
 	default:

@@ -49,7 +49,7 @@ func (n *Node) Report(failed bool) {
 		}
 		return
 	}
-	n.suspectNow()
+	n.Suspect()
 	if len(n.pool.Nodes()) < 2 {
 		return
 	}

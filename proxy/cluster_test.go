@@ -286,14 +286,16 @@ func TestRemovedEndpoint(t *testing.T) {
 func TestReadsLeaveAHungNode(t *testing.T) {
 	for _, test := range []struct {
 		name, method string
+		checked      time.Duration
 		all          bool // hang
 		many         int
 		ok           int
 	}{
-		{"a read", read, false, 1, 1},
-		{"many reads", read, false, 90, 90},
-		{"a read of that node", nodeLocal, false, 1, 0},
-		{"all hang", read, true, 1, 0},
+		{"a read", read, 2 * time.Second, false, 1, 1},
+		{"long before the next check", read, time.Hour, false, 1, 1},
+		{"many reads", read, 2 * time.Second, false, 90, 90},
+		{"a read of that node", nodeLocal, 2 * time.Second, false, 1, 0},
+		{"all hang", read, 2 * time.Second, true, 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -301,7 +303,7 @@ func TestReadsLeaveAHungNode(t *testing.T) {
 				hung.Store(-1)
 				over := make(chan struct{})
 				defer close(over)
-				c := newCheckedNodes(t, standard(), 2*time.Second, func(node int, _ string) error {
+				c := newCheckedNodes(t, standard(), test.checked, func(node int, _ string) error {
 					if at := hung.Load(); at == int64(node) || at == 3 {
 						<-over
 					}
