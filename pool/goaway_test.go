@@ -44,6 +44,7 @@ func TestGoAwaysAreCounted(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Error("the connection is not closed")
 			}
+			p.Close() // what is still being counted has been counted then
 			e := p.State().Endpoints[0]
 			if n := test.count(e); n != 1 {
 				t.Errorf("counted %d times, in %+v", n, e)
