@@ -33,10 +33,47 @@ type nodes struct {
 	*rig
 	front *bufconn.Listener
 	pool  *pool.Pool
-	down  [3]atomic.Bool
 	calls [3]atomic.Int64
+	// lines are the connections to each; nil while it can not be reached.
+	lines [3]atomic.Pointer[lines]
 	// said is how many of them DNS knows.
 	said atomic.Int64
+}
+
+// lines are connections that can be cut together.
+type lines struct{ cut chan struct{} }
+
+// reach has a node be reached, or not any more, by nobody.
+func (c *nodes) reach(node int, reached bool) {
+	if !reached {
+		close(c.lines[node].Swap(nil).cut)
+		return
+	}
+	c.lines[node].Store(&lines{make(chan struct{})})
+}
+
+// line is a connection that ends when its lines are cut.
+func (l *lines) line(conn net.Conn) net.Conn {
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-l.cut:
+			conn.Close()
+		case <-over:
+		}
+	}()
+	return &line{conn, sync.OnceFunc(func() { close(over) })}
+}
+
+type line struct {
+	net.Conn
+	over func()
+}
+
+// Close implements [net.Conn].
+func (l *line) Close() error {
+	l.over()
+	return l.Conn.Close()
 }
 
 // newNodes makes three. Each does with a call what handle says, which is told the
@@ -50,10 +87,11 @@ func newNodes(t *testing.T, policy *proxy.Resilience, handle func(node int, meth
 func newCheckedNodes(t *testing.T, policy *proxy.Resilience, interval time.Duration, handle func(node int, method string) error) *nodes {
 	t.Helper()
 	c := &nodes{rig: &rig{t: t}}
-	c.said.Store(int64(len(c.down)))
+	c.said.Store(int64(len(c.calls)))
 	dials := make(map[netip.Addr]func(context.Context) (net.Conn, error))
 	var ips []netip.Addr
-	for i := range c.down {
+	for i := range c.calls {
+		c.reach(i, true)
 		lis := bufconn.Listen(1 << 16)
 		tolerant := keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}
 		server := grpc.NewServer(grpc.ForceServerCodecV2(rawgrpc.Codec{}), grpc.KeepaliveEnforcementPolicy(tolerant), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
@@ -73,10 +111,15 @@ func newCheckedNodes(t *testing.T, policy *proxy.Resilience, interval time.Durat
 		t.Cleanup(server.Stop)
 		ips = append(ips, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
 		dials[ips[i]] = func(ctx context.Context) (net.Conn, error) {
-			if c.down[i].Load() {
+			reached := c.lines[i].Load()
+			if reached == nil {
 				return nil, errors.New("connection refused")
 			}
-			return lis.DialContext(ctx)
+			conn, err := lis.DialContext(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return reached.line(conn), nil
 		}
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))

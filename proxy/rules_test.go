@@ -171,3 +171,46 @@ func TestReadyWithDrained(t *testing.T) {
 		}
 	})
 }
+
+// TestReadinessDoesNotFlap: a node that is lost is missed after 3 s, and not when it comes
+// back before.
+func TestReadinessDoesNotFlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNodes(t, standard(), func(int, string) error { return nil })
+		c.server.Apply(proxy.Rules{Resilience: standard(), MinReady: 3})
+		ready := func(span time.Duration) (all, any bool) {
+			all = true
+			for start := time.Now(); time.Since(start) < span; time.Sleep(10 * time.Millisecond) {
+				if c.server.Ready() == nil {
+					any = true
+				} else {
+					all = false
+				}
+			}
+			return all, any
+		}
+		for restart := range 5 {
+			c.reach(restart%3, false)
+			if all, _ := ready(time.Second); !all {
+				t.Fatalf("it is not ready in restart %d", restart)
+			}
+			c.reach(restart%3, true)
+			if all, _ := ready(3 * time.Second); !all {
+				t.Fatalf("it is not ready after restart %d", restart)
+			}
+		}
+		c.reach(1, false)
+		if all, _ := ready(2900 * time.Millisecond); !all {
+			t.Error("it has stopped to be ready within 3 s")
+		}
+		time.Sleep(200 * time.Millisecond)
+		if _, any := ready(10 * time.Second); any {
+			t.Error("it is ready while a node is gone that has to be there")
+		}
+		c.reach(1, true)
+		time.Sleep(1600 * time.Millisecond)
+		if all, _ := ready(10 * time.Second); !all {
+			t.Error("it is not ready again")
+		}
+	})
+}
