@@ -153,9 +153,18 @@ func (l *load) one(conn *grpc.ClientConn, number int) {
 	l.outcomes = append(l.outcomes, outcome{kind, start, time.Since(start), err})
 }
 
+// points is how many there are whose payload is set, and how many that are deleted. They
+// are not the same ones: replicas that had both under way would say that they differ.
+const points = 100
+
+// point is the one with a number.
+func point(number int) *qdrant.PointStruct {
+	return &qdrant.PointStruct{Id: qdrant.NewIDNum(uint64(number)), Vectors: qdrant.NewVectors(float32(number%10), 1)}
+}
+
 // invoke makes a call of the kind, of one of its methods.
 func invoke(ctx context.Context, conn *grpc.ClientConn, k kind, number int) (err error) {
-	points, id := qdrant.NewPointsClient(conn), qdrant.NewIDNum(uint64(number%100))
+	client := qdrant.NewPointsClient(conn)
 	dice := rand.IntN(6)
 	switch {
 	case k == unsafe:
@@ -163,22 +172,24 @@ func invoke(ctx context.Context, conn *grpc.ClientConn, k kind, number int) (err
 			Actions: []*qdrant.AliasOperations{qdrant.NewAliasCreate(fmt.Sprintf("%s-%d", collection, number), collection)},
 		})
 	case k == write && dice < 2:
-		_, err = points.SetPayload(ctx, &qdrant.SetPayloadPoints{
-			CollectionName: collection, Wait: new(true), PointsSelector: qdrant.NewPointsSelector(id),
-			Payload: qdrant.NewValueMap(map[string]any{"n": number % 100}),
+		_, err = client.SetPayload(ctx, &qdrant.SetPayloadPoints{
+			CollectionName: collection, Wait: new(true), Payload: qdrant.NewValueMap(map[string]any{"n": number % points}),
+			PointsSelector: qdrant.NewPointsSelector(qdrant.NewIDNum(uint64(number % points))),
 		})
 	case k == write && dice == 2:
-		_, err = points.Delete(ctx, &qdrant.DeletePoints{CollectionName: collection, Wait: new(true), Points: qdrant.NewPointsSelector(id)})
+		_, err = client.Delete(ctx, &qdrant.DeletePoints{
+			CollectionName: collection, Wait: new(true), Points: qdrant.NewPointsSelector(qdrant.NewIDNum(uint64(points + number%points))),
+		})
 	case k == write:
-		_, err = points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{
-			{Id: id, Vectors: qdrant.NewVectors(float32(number%10), 1)},
-		}})
+		_, err = client.Upsert(ctx, &qdrant.UpsertPoints{
+			CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{point(number % (2 * points))},
+		})
 	case dice < 2:
-		_, err = points.Query(ctx, &qdrant.QueryPoints{CollectionName: collection, Query: qdrant.NewQuery(1, 2)})
+		_, err = client.Query(ctx, &qdrant.QueryPoints{CollectionName: collection, Query: qdrant.NewQuery(1, 2)})
 	case dice < 4:
-		_, err = points.Scroll(ctx, &qdrant.ScrollPoints{CollectionName: collection})
+		_, err = client.Scroll(ctx, &qdrant.ScrollPoints{CollectionName: collection})
 	default:
-		_, err = points.Count(ctx, &qdrant.CountPoints{CollectionName: collection})
+		_, err = client.Count(ctx, &qdrant.CountPoints{CollectionName: collection})
 	}
 	return err
 }

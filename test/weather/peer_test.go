@@ -18,9 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/qdrant/go-client/qdrant"
-	"google.golang.org/grpc"
-
 	"qdrant-sidecar/test/live"
 )
 
@@ -155,7 +152,8 @@ func (p *peer) learn() (err error) {
 func (p *peer) address() string { return p.at.String() }
 
 // start returns when the node says that it has caught up with the others: who upgrades a
-// cluster waits for that before he ends the next one.
+// cluster waits for that before he ends the next one. It asks past the port whose
+// connections are counted.
 func (p *peer) start() {
 	p.t.Helper()
 	cmd := &exec.Cmd{
@@ -176,20 +174,12 @@ func (p *peer) start() {
 	}
 	p.pid = cmd.Process.Pid
 	go cmd.Wait() // it is nobody else's child now
-	err := ask(p.t, p.address(), func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		_, err := qdrant.NewQdrantClient(conn).HealthCheck(ctx, &qdrant.HealthCheckRequest{}, grpc.WaitForReady(true))
-		return err
-	})
-	if err != nil {
-		p.t.Fatalf("%s was started: %v", p.address(), err)
-	}
 	within(p.t, catchingUp, p.address()+" is ready", func() error {
 		return p.rest(context.Background(), http.MethodGet, "/readyz")
 	})
 }
 
-// read asks for something that the node knows itself. It goes past the port whose
-// connections are counted.
+// read asks for something that the node knows itself.
 func (p *peer) read(ctx context.Context) {
 	p.rest(ctx, http.MethodPost, "/collections/"+collection+"/points/count") //nolint:errcheck // an error is an answer, too
 }

@@ -49,11 +49,11 @@ func newRelayed(t *testing.T, size int, b build) *relayed {
 	}
 	c.start("http://"+strings.Join(addresses, ","), "", size, b)
 	for _, target := range targets {
-		points := qdrant.NewPointsClient(channel(c.t, target))
+		client := qdrant.NewPointsClient(channel(c.t, target))
 		c.t.watchNodes(func(ctx context.Context) {
-			points.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{
-				{Id: qdrant.NewIDNum(1000), Vectors: qdrant.NewVectors(1, 1)}, // nobody else's
-			}}) //nolint:errcheck // an error is an answer, too
+			client.Upsert(ctx, &qdrant.UpsertPoints{
+				CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{point(2 * points)},
+			}) //nolint:errcheck // an error is an answer, too
 		})
 	}
 	c.begin()
@@ -92,7 +92,8 @@ func apart(t *testing.T) {
 	}
 }
 
-// prepare makes the collection for a test, on whichever of the nodes knows nothing of it.
+// prepare makes the collection for a test, on whichever of the nodes knows nothing of it,
+// and the points in it that are not deleted.
 func prepare(t testing.TB, nodes []string) {
 	t.Helper()
 	for _, node := range nodes {
@@ -115,6 +116,17 @@ func prepare(t testing.TB, nodes []string) {
 				t.Error(err)
 			}
 		})
+		err = ask(t, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			var all []*qdrant.PointStruct
+			for number := range points {
+				all = append(all, point(number))
+			}
+			_, err := qdrant.NewPointsClient(conn).Upsert(ctx, &qdrant.UpsertPoints{CollectionName: collection, Wait: new(true), Points: all})
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", node, err)
+		}
 	}
 }
 

@@ -74,34 +74,51 @@ func (c *cluster) kill() {
 // TestClusterDown has no node at all for a while.
 func TestClusterDown(t *testing.T) {
 	t.Parallel()
+	c := newCluster(t, 2, shipped)
+	c.outage(read, hasty, write, unsafe)
+	c.settle()
+}
+
+// TestClusterDownOnQdrant does that to a real cluster, where writes have to wait for a
+// second node.
+func TestClusterDownOnQdrant(t *testing.T) {
+	c := newReal(t, 2, shipped)
+	c.outage(read, hasty)
+	c.settle()
+}
+
+// outage kills all nodes, and brings one after the other back a while later. Calls of the
+// kinds need no more than the first.
+func (c *cluster) outage(kinds ...kind) {
+	c.t.Helper()
 	const outage = 20 * time.Second
 	// tries is how long the few calls wait that the budget has repeated: 0.5, 1 and 2 s.
 	const tries = 3500 * time.Millisecond
-	c := newCluster(t, 2, shipped)
 	c.none("before", c.began)
-	for _, n := range c.nodes {
-		n.end(syscall.SIGKILL)
+	for _, p := range c.processes {
+		p.end(syscall.SIGKILL)
 	}
 	down := time.Now()
-	for _, n := range c.nodes {
-		c.sidecar.await(time.Second, n.address(), "down")
+	for _, p := range c.processes {
+		c.sidecar.await(time.Second, p.address(), "down")
 	}
 	c.runFor(outage)
-	c.nodes[0].start()
+	c.processes[0].start()
 	c.runFor(2 * time.Second)
 	well := time.Now()
 	c.runFor(2 * calm)
-	for _, n := range c.nodes[1:] {
-		n.start()
-		c.used(n.address(), returned)
+	for _, p := range c.processes[1:] {
+		p.start()
+		c.used(p.address(), returned)
 	}
 	c.end()
-	c.none("2 s after the first node's return", well)
+	c.none("2 s after the first node's return", well, kinds...)
 	var times []time.Duration
-	for _, o := range failures(c.since(down)) {
+	for _, o := range failures(c.since(down, kinds...)) {
 		times = append(times, o.took)
 		message := status.Convert(o.err).Message()
-		if status.Code(o.err) != codes.Unavailable || !strings.HasPrefix(message, "qdrant-sidecar: ") || !strings.Contains(message, "10.77.") {
+		named := slices.ContainsFunc(c.processes, func(p process) bool { return strings.Contains(message, p.address()) })
+		if status.Code(o.err) != codes.Unavailable || !strings.HasPrefix(message, "qdrant-sidecar: ") || !named {
 			c.t.Errorf("without a node a %v failed with %v", o.kind, o.err)
 		}
 	}
@@ -110,9 +127,8 @@ func TestClusterDown(t *testing.T) {
 		c.t.Fatalf("only %d calls have failed: this tests nothing", len(times))
 	}
 	most, all := times[len(times)*8/10], times[len(times)-1]
-	t.Logf("of %d calls without a node most failed within %v, and all within %v", len(times), most, all)
+	c.t.Logf("of %d calls without a node most failed within %v, and all within %v", len(times), most, all)
 	if most > 250*time.Millisecond || all > tries+clockwork {
 		c.t.Errorf("without a node it takes up to %v, and mostly up to %v, to fail", all, most)
 	}
-	c.settle()
 }
