@@ -378,3 +378,56 @@ func TestReadsLeaveAHungNode(t *testing.T) {
 		})
 	}
 }
+
+// TestMoreThanTheBudgetLeave: those that are too many for the budget when their node is
+// found to hang leave it as soon as it has more.
+func TestMoreThanTheBudgetLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many, each = 300, 75
+		var hung atomic.Int64
+		hung.Store(-1)
+		over := make(chan struct{})
+		defer close(over)
+		c := newCheckedNodes(t, standard(), 2*time.Second, func(node int, _ string) error {
+			if hung.Load() == int64(node) {
+				<-over
+			}
+			return nil
+		})
+		var there []*rig
+		var elsewhere *rig
+		for len(there) < many/each || elsewhere == nil {
+			caller := c.caller()
+			if at := c.ask(caller, read); at == "0" {
+				there = append(there, caller)
+			} else {
+				elsewhere = caller
+			}
+		}
+		hung.Store(0)
+		var calls sync.WaitGroup
+		var soon, late atomic.Int64
+		for _, caller := range there[:many/each] {
+			for range each {
+				calls.Go(func() {
+					switch got := caller.call(read); {
+					case got.code != codes.OK:
+						t.Errorf("%+v", got)
+					case got.took < 3500*time.Millisecond:
+						soon.Add(1)
+					default:
+						late.Add(1)
+					}
+				})
+			}
+		}
+		for range 5 * 300 { // for these the budget has more
+			c.ask(elsewhere, read)
+			time.Sleep(time.Second / 300)
+		}
+		calls.Wait()
+		if soon.Load() < many/2 || late.Load() == 0 {
+			t.Errorf("%d of %d left soon, and %d later", soon.Load(), many, late.Load())
+		}
+	})
+}

@@ -161,27 +161,29 @@ func (x *callContext) giveUpLocked(now time.Time) bool {
 	switch {
 	case x.forsaken:
 		// Those that leave a node with many others are no more of a storm than those
-		// that lose a connection together.
+		// that lose a connection together. When they are too many for now, the next look
+		// comes soon.
 		x.cut = x.budget.TakeTogether(now)
 	case !x.tryEnds.IsZero() && !now.Before(x.tryEnds):
-		x.cut = x.budget.Take(now)
-	default:
-		return false
+		if x.cut = x.budget.Take(now); !x.cut {
+			x.budget = nil // it is not asked twice
+		}
 	}
 	if x.cut {
 		x.endLocked(errTryTimeout)
-		return true
 	}
-	x.budget = nil // it is not asked twice
-	return false
+	return x.cut
 }
 
 // nextLookLocked is when the attempt may be hopeless.
-func (x *callContext) nextLookLocked(now time.Time) time.Time {
-	if x.node == nil {
-		return x.tryEnds
+func (x *callContext) nextLookLocked(now time.Time) (next time.Time) {
+	if x.tryEnds.After(now) {
+		next = x.tryEnds
 	}
-	return earlier(x.tryEnds, now.Add(lookEvery))
+	if x.node != nil {
+		next = earlier(next, now.Add(lookEvery))
+	}
+	return next
 }
 
 // earlier returns the earlier time; zero is none.
