@@ -47,13 +47,17 @@ func newReal(t *testing.T, size int, b build) *cluster {
 	c.start(q.URL(), "", size, b)
 	for _, address := range q.Nodes {
 		local := inTables(netip.MustParseAddrPort(address))
-		watchConnections(c.t, address, size, func() (count int, err error) {
-			err = sockets(connected, func(at, _ string) {
+		watchConnections(c.t, address, size, func() (int, error) {
+			var whose []string
+			err := sockets(connected, func(at, from, _ string) {
 				if at == local {
-					count++
+					whose = append(whose, from)
 				}
 			})
-			return count, err
+			if len(whose) > size {
+				c.t.Logf("connections to %s are from %v", address, whose)
+			}
+			return len(whose), err
 		})
 	}
 	c.t.watchNodes(c.processes[0].(*peer).read)
@@ -100,7 +104,7 @@ func newPeer(t testing.TB, address string) *peer {
 // listener returns the process that listens at an address.
 func listener(at netip.AddrPort) (pid int, err error) {
 	var link string
-	err = sockets(listening, func(local, inode string) {
+	err = sockets(listening, func(local, _, inode string) {
 		if local == inTables(at) {
 			link = "socket:[" + inode + "]"
 		}
@@ -173,7 +177,6 @@ func (p *peer) start() {
 		p.t.Fatal(err)
 	}
 	p.pid = cmd.Process.Pid
-	go cmd.Wait() // it is nobody else's child now
 	within(p.t, catchingUp, p.address()+" is ready", func() error {
 		return p.rest(context.Background(), http.MethodGet, "/readyz")
 	})
@@ -216,6 +219,7 @@ func (p *peer) end(s syscall.Signal) {
 	p.t.Helper()
 	p.signal(s)
 	within(p.t, patience, p.address()+" has ended", func() error {
+		syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil) // it may be a child of ours
 		if syscall.Kill(p.pid, 0) == nil {
 			return errors.New("it is there")
 		}

@@ -19,7 +19,7 @@ const (
 
 // sockets calls each with the TCP sockets in a state, of either family, in the namespace
 // of the caller's thread. Addresses are as in the tables, in hexadecimal.
-func sockets(state string, each func(local, inode string)) error {
+func sockets(state string, each func(local, remote, inode string)) error {
 	for _, table := range []string{"tcp", "tcp6"} {
 		text, err := os.ReadFile("/proc/thread-self/net/" + table)
 		if err != nil {
@@ -28,7 +28,7 @@ func sockets(state string, each func(local, inode string)) error {
 		for line := range strings.Lines(string(text)) {
 			// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
 			if f := strings.Fields(line); len(f) > 9 && f[3] == state {
-				each(f[1], f[9])
+				each(f[1], f[2], f[9])
 			}
 		}
 	}
@@ -38,7 +38,7 @@ func sockets(state string, each func(local, inode string)) error {
 // established counts the connections to a port, at all addresses.
 func established(port int) (count int, err error) {
 	end := fmt.Sprintf(":%04X", port)
-	err = sockets(connected, func(local, _ string) {
+	err = sockets(connected, func(local, _, _ string) {
 		if strings.HasSuffix(local, end) {
 			count++
 		}
