@@ -44,6 +44,43 @@ func TestClientsStayAndSpread(t *testing.T) {
 	})
 }
 
+// TestCallsAreBurden: who has no home goes where fewer calls are.
+func TestCallsAreBurden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newCluster(t, 2).pool()
+		time.Sleep(time.Minute)
+		busy := p.Nodes()[0]
+		for range 10 {
+			l, err := busy.Lend(t.Context(), nil, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Release()
+		}
+		for range 30 {
+			if n, err := p.Choose(t.Context(), nil); n == busy || err != nil {
+				t.Fatalf("a call went to the busy one: %v", err)
+			}
+		}
+	})
+}
+
+// TestClosedHomeIsNotCounted: a call that outlives its client has no home to be counted.
+func TestClosedHomeIsNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newCluster(t, 2).pool()
+		time.Sleep(time.Minute)
+		late := newClient(p)
+		late.home.Close()
+		late.must(t)
+		for ip, n := range homes(p) {
+			if n != 0 {
+				t.Errorf("%d clients are at home at %s", n, ip)
+			}
+		}
+	})
+}
+
 // TestKilledNodeIsLeftAtOnce: its clients go elsewhere with the next call, and their
 // shares even out again after it has come back.
 func TestKilledNodeIsLeftAtOnce(t *testing.T) {
@@ -234,6 +271,47 @@ func TestForeignServer(t *testing.T) {
 		}
 		m.foreign.Store(false)
 		eventually(t, "it is Qdrant again", 2*time.Second, func() bool { return standing(p, m) == pool.Good })
+	})
+}
+
+// TestNowhereBetter: where no node is better a client stays, and a call is sent to no other.
+func TestNowhereBetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		p := c.pool(c.list(3))
+		time.Sleep(time.Minute)
+		clients := make(map[*client]*pool.Node)
+		for range 12 {
+			client := newClient(p)
+			n, err := p.Choose(t.Context(), client.home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients[client] = n
+		}
+		for i := range 3 {
+			c.member(i).stuck.Store(true)
+		}
+		time.Sleep(10 * time.Second)
+		c.member(2).server.Stop() // as good as the rest no more
+		c.member(2).refusing.Store(true)
+		synctest.Wait()
+		for client, home := range clients {
+			n, err := p.Choose(t.Context(), client.home)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case home == p.Nodes()[2] && n == home:
+				t.Error("a client stays with a node that is down")
+			case home != p.Nodes()[2] && n != home:
+				t.Errorf("a client has left %s, which is sick, for %s, which is %v", home.Address(), n.Address(), n.Standing())
+			}
+		}
+		for i, n := range p.Nodes() {
+			if other := p.Other(n); i < 2 && other != n || i == 2 && other == n {
+				t.Errorf("the other of %s, which is %v, is %s", n.Address(), n.Standing(), other.Address())
+			}
+		}
 	})
 }
 

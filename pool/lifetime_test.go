@@ -42,6 +42,66 @@ func TestIdleConnectionsClose(t *testing.T) {
 	})
 }
 
+// TestUsedConnectionsStay: one is used that carries calls, or one long call.
+func TestUsedConnectionsStay(t *testing.T) {
+	for name, long := range map[string]bool{"calls": false, "a long call": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, 1)
+				p := c.pool(c.list(1), func(conf *pool.Config) { conf.IdleTimeout = time.Minute })
+				time.Sleep(time.Second)
+				first, err := pick(t.Context(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer first.Release()
+				for range 30 {
+					second, err := pickOther(t.Context(), p, first)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if second.Connection() == first.Connection() {
+						t.Fatal("there is no second connection")
+					}
+					if long {
+						time.Sleep(5 * time.Minute)
+					}
+					second.Release()
+					time.Sleep(10 * time.Second)
+					if n := c.member(0).dialed.Load(); n != 2 {
+						t.Fatalf("%d connections were opened, want 2", n)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestAgesAreDrawn: connections that were opened together do not end together.
+func TestAgesAreDrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const nodes, age = 10, 10 * time.Minute
+		c := newCluster(t, nodes)
+		p := c.pool(c.list(nodes), func(conf *pool.Config) { conf.MaxAge = age })
+		time.Sleep(age - age/10 - time.Second)
+		ended := make(map[string]time.Duration)
+		for start := time.Now(); time.Since(start) < age/5+3*time.Second; time.Sleep(time.Second) {
+			for _, e := range p.State().Endpoints {
+				if _, over := ended[e.Address]; !over && e.Ended[pool.ConnOld] > 0 {
+					ended[e.Address] = time.Since(start)
+				}
+			}
+		}
+		distinct := make(map[time.Duration]bool)
+		for _, at := range ended {
+			distinct[at.Truncate(5*time.Second)] = true
+		}
+		if len(ended) != nodes || len(distinct) < 3 {
+			t.Errorf("they ended at %v", ended)
+		}
+	})
+}
+
 // TestOldConnectionsAreReplaced: whatever the size, no call fails or waits, and there
 // is never a connection too many.
 func TestOldConnectionsAreReplaced(t *testing.T) {

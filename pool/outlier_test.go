@@ -117,3 +117,121 @@ func TestEjectionsGrow(t *testing.T) {
 		}
 	})
 }
+
+// TestFailuresInARow: five eject, and one success between them begins anew.
+func TestFailuresInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool(c.list(2))
+		time.Sleep(time.Minute)
+		n := p.Nodes()[0]
+		for range 2 {
+			for range 4 {
+				n.Report(true)
+			}
+			if s := n.Standing(); s != pool.Good {
+				t.Fatalf("after four failures it is %v", s)
+			}
+			n.Report(false)
+		}
+		for range 5 {
+			n.Report(true)
+		}
+		if s := n.Standing(); s != pool.Ejected {
+			t.Errorf("after five failures in a row it is %v", s)
+		}
+	})
+}
+
+// TestTimesOfEjections: they double from 5 s to 5 min, less up to half that is drawn, and
+// begin anew when the node has been well for 5 min.
+func TestTimesOfEjections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool(c.list(2))
+		time.Sleep(time.Minute)
+		n := p.Nodes()[0]
+		eject := func() time.Duration {
+			for range 5 {
+				n.Report(true)
+			}
+			start := time.Now()
+			for n.Standing() == pool.Ejected {
+				time.Sleep(time.Millisecond)
+			}
+			return time.Since(start)
+		}
+		drawn := make(map[int]bool) // twentieths of the most
+		for _, most := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300, 300} {
+			most *= time.Second
+			took := eject()
+			if took < most/2 || took > most+time.Millisecond {
+				t.Errorf("%v, want between %v and %v", took, most/2, most)
+			}
+			drawn[int(20*took/(most+2*time.Millisecond))] = true
+			time.Sleep(4 * time.Minute)
+		}
+		if len(drawn) < 2 {
+			t.Errorf("nothing is drawn: %v", drawn)
+		}
+		time.Sleep(time.Minute + time.Second)
+		if took := eject(); took > 5*time.Second+time.Millisecond {
+			t.Errorf("%v for a node that was well for 5 min", took)
+		}
+	})
+}
+
+// TestFailuresHaveTheNodeChecked long before it is time for that.
+func TestFailuresHaveTheNodeChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool(c.list(2), func(conf *pool.Config) { conf.HealthInterval = time.Hour })
+		time.Sleep(time.Minute)
+		c.member(0).hung.Store(true)
+		p.Nodes()[0].Report(true)
+		eventually(t, "it is sick", 2100*time.Millisecond, func() bool { return standing(p, c.member(0)) == pool.Sick })
+	})
+}
+
+// TestPardonedIsWarmedUp: and so is one that has hung. Clients come back one by one.
+func TestPardonedIsWarmedUp(t *testing.T) {
+	for name, fall := range map[string]func(*pool.Node, *member) (back func()){
+		"ejected": func(n *pool.Node, _ *member) (back func()) {
+			for range 5 {
+				n.Report(true)
+			}
+			return func() {}
+		},
+		"hung": func(_ *pool.Node, m *member) (back func()) {
+			m.stuck.Store(true)
+			return func() { m.stuck.Store(false) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, 3)
+				p := c.pool(c.list(3))
+				time.Sleep(time.Minute)
+				n, m := p.Nodes()[1], c.member(1)
+				back := fall(n, m)
+				eventually(t, "it falls", 6*time.Second, func() bool { return n.Standing() != pool.Good })
+				var clients []*client
+				for range 30 {
+					clients = append(clients, newClient(p))
+					clients[len(clients)-1].must(t)
+				}
+				back()
+				eventually(t, "it is good", 6*time.Second, func() bool { return n.Standing() == pool.Good })
+				for second := range 15 {
+					time.Sleep(time.Second)
+					for _, client := range clients {
+						client.must(t)
+					}
+					if there := homes(p)[m.ip.String()]; second < 3 && there > 4 || second == 14 && there != 10 {
+						t.Errorf("%d of 30 clients are there after %d s", there, second+1)
+					}
+				}
+			})
+		})
+	}
+}

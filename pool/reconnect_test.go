@@ -116,6 +116,54 @@ func TestReconnectOpensFirst(t *testing.T) {
 	})
 }
 
+// TestReconnectTakesOneAtATime where there is no place for successors: the least busy one
+// first, and the next when that one has its own, however often it is asked for.
+func TestReconnectTakesOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 3
+		c := newCluster(t, 1)
+		p := c.pool(c.list(1), func(conf *pool.Config) { conf.Size = size })
+		time.Sleep(time.Second)
+		var slow sync.WaitGroup
+		for range (size-1)*pool.CallsPerConnection + 10 { // the last one has 10
+			slow.Go(func() {
+				if _, err := newClient(p).call(t.Context(), "slow"); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		if n := p.State().Endpoints[0].Ready(); n != size {
+			t.Fatalf("%d connections, want %d", n, size)
+		}
+		done := make(chan struct{})
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				if n, err := p.Reconnect(t.Context(), ""); n < size-1 || err != nil {
+					t.Errorf("%d replaced: %v", n, err)
+				}
+			})
+		}
+		go func() { both.Wait(); close(done) }()
+		synctest.Wait()
+		if state := p.State().Endpoints[0].Connections[size-1].State; state != pool.Draining {
+			t.Errorf("the least busy one is %v", state)
+		}
+		for over := false; !over; {
+			if n := p.State().Endpoints[0].Ready(); n < size-1 {
+				t.Fatalf("%d connections take calls", n)
+			}
+			select {
+			case <-done:
+				over = true
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		slow.Wait()
+	})
+}
+
 // TestReconnectWaitsForLongCalls where there is no place for a successor, and cuts
 // none.
 func TestReconnectWaitsForLongCalls(t *testing.T) {

@@ -98,6 +98,51 @@ func TestDNS(t *testing.T) {
 	})
 }
 
+// TestEmptyAnswerOfDNS: it is no answer, also while nobody is well.
+func TestEmptyAnswerOfDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		p := c.pool()
+		time.Sleep(time.Minute)
+		for i := range 2 {
+			c.member(i).refusing.Store(true)
+			c.member(i).server.Stop()
+		}
+		c.says(nil)
+		time.Sleep(time.Minute)
+		if n := len(p.Nodes()); n != 2 {
+			t.Errorf("there are %d nodes, want the 2 of the last answer", n)
+		}
+	})
+}
+
+// TestTimesOfQueries are drawn, so that the sidecars of a cluster do not ask together.
+func TestTimesOfQueries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		var asked []time.Time
+		p := c.pool(func(conf *pool.Config) {
+			conf.Resolver.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+				asked = append(asked, time.Now())
+				return c.lookup(ctx, name)
+			}
+		})
+		time.Sleep(5 * time.Minute)
+		p.Close()
+		distinct := make(map[time.Duration]bool)
+		for i := 2; i < len(asked); i++ {
+			pause := asked[i].Sub(asked[i-1])
+			if pause < 9*time.Second || pause > 11*time.Second {
+				t.Errorf("%v between two queries", pause)
+			}
+			distinct[pause] = true
+		}
+		if len(distinct) < 10 {
+			t.Errorf("the times between queries were %v", distinct)
+		}
+	})
+}
+
 // TestFlappingDNS drops a node and brings it back while it drains: its places stay
 // the same ones.
 func TestFlappingDNS(t *testing.T) {
@@ -162,6 +207,35 @@ func TestDNSIsAskedWhenConnectionsFail(t *testing.T) {
 		if n := c.asked - before; n > 61 {
 			t.Errorf("DNS was asked %d times in a minute", n)
 		}
+	})
+}
+
+// TestDNSIsAskedWhenNothingConnects: the first answer may be an old one.
+func TestDNSIsAskedWhenNothingConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		c.member(0).refusing.Store(true)
+		c.says(nil, 0)
+		p := c.pool()
+		time.Sleep(100 * time.Millisecond)
+		c.says(nil, 1)
+		eventually(t, "the right address", 2*time.Second, func() bool { return standing(p, c.member(1)) == pool.Good })
+	})
+}
+
+// TestTooManyAddresses: a DNS server does not decide how many connections there are.
+func TestTooManyAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		for i := range 1000 {
+			c.dns = append(c.dns, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
+		}
+		p := c.pool()
+		time.Sleep(time.Minute)
+		if n := len(p.Nodes()); n != 128 {
+			t.Errorf("%d nodes, want 128", n)
+		}
+		newClient(p).must(t)
 	})
 }
 
