@@ -32,7 +32,7 @@ type health struct {
 	// starting: Qdrant's /readyz says that it is not ready; seen: it has said that it
 	// is, which it never takes back.
 	starting, seen bool
-	unknown        int // times that /readyz said nothing
+	unknown        int // times in a row that /readyz said nothing
 	failures       int // in a row
 	successes      int // in a row
 	failed         uint64
@@ -230,9 +230,15 @@ func (n *Node) askReadiness(ctx context.Context) {
 	defer n.mu.Unlock()
 	h := &n.health
 	before := h.starting
-	h.starting, h.seen = code == http.StatusServiceUnavailable, code == http.StatusOK
-	if !h.starting && !h.seen {
+	switch code {
+	case http.StatusServiceUnavailable:
+		h.starting, h.unknown = true, 0
+	case http.StatusOK:
+		h.starting, h.seen = false, true
+	default:
+		// Who has said that he is not ready, and then says nothing, has become busy.
 		h.unknown++
+		h.starting = h.starting && h.unknown < maxUnknown
 	}
 	if before != h.starting {
 		n.log.Info("endpoint told by /readyz", "ready", before)

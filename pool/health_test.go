@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +62,36 @@ func TestReadiness(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNotReadyAndSilent: that a node which is not ready fails to say so once or twice
+// does not make it ready.
+func TestNotReadyAndSilent(t *testing.T) {
+	answers := []int{503, 500, 503, 500, 503, 500, 200}
+	done := make(chan struct{})
+	var asked int
+	rest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(answers[asked])
+		if asked++; asked == len(answers) {
+			close(done)
+		}
+	}))
+	t.Cleanup(rest.Close)
+	u := newUpstream(t, func(context.Context, string) (string, error) { return "", nil })
+	var log strings.Builder
+	p := pool.New(pool.Config{
+		Endpoints: []pool.Endpoint{{Address: "qdrant.test:6334", Dial: u.dial, ReadyURL: rest.URL + "/readyz"}},
+		Size:      1, HealthInterval: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	t.Cleanup(p.Close)
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Error("it is not asked until it is ready")
+	}
+	p.Close()
+	if n := strings.Count(log.String(), "ready=true"); n > 1 {
+		t.Errorf("it was ready %d times:\n%s", n, log.String())
 	}
 }

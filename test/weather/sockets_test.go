@@ -18,8 +18,10 @@ const (
 )
 
 // sockets calls each with the TCP sockets in a state, of either family, in the namespace
-// of the caller's thread. Addresses are as in the tables, in hexadecimal.
+// of the caller's thread. Addresses are as in the tables, in hexadecimal. The kernel lists
+// a socket more than once when others come and go meanwhile.
 func sockets(state string, each func(local, remote, inode string)) error {
+	seen := make(map[[2]string]bool)
 	for _, table := range []string{"tcp", "tcp6"} {
 		text, err := os.ReadFile("/proc/thread-self/net/" + table)
 		if err != nil {
@@ -27,7 +29,8 @@ func sockets(state string, each func(local, remote, inode string)) error {
 		}
 		for line := range strings.Lines(string(text)) {
 			// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
-			if f := strings.Fields(line); len(f) > 9 && f[3] == state {
+			if f := strings.Fields(line); len(f) > 9 && f[3] == state && !seen[[2]string(f[1:3])] {
+				seen[[2]string(f[1:3])] = true
 				each(f[1], f[2], f[9])
 			}
 		}
