@@ -5,9 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/pool"
@@ -211,9 +209,7 @@ func TestPardonedIsWarmedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// Otherwise it ends connections on which it finds too many PINGs.
-				tolerant := keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}
-				c := newCluster(t, 3, grpc.KeepaliveEnforcementPolicy(tolerant))
+				c := newCluster(t, 3, tolerant)
 				p := c.pool(c.list(3))
 				time.Sleep(time.Minute)
 				n, m := p.Nodes()[1], c.member(1)

@@ -239,6 +239,27 @@ func TestTooManyAddresses(t *testing.T) {
 	})
 }
 
+// TestOddAnswersOfDNS: one that never comes is given up, and who is named twice, once as an
+// IPv4 address in IPv6, is one node.
+func TestOddAnswersOfDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		c.says(nil, 0)
+		p := c.pool()
+		time.Sleep(time.Minute)
+		c.says(context.DeadlineExceeded)
+		time.Sleep(12 * time.Second) // a query is under way
+		c.says(nil, 0, 1, 1)
+		c.mu.Lock()
+		c.dns = append(c.dns, netip.AddrFrom16(address(0).As16()))
+		c.mu.Unlock()
+		eventually(t, "the second node", 17*time.Second, func() bool { return len(p.Nodes()) > 1 })
+		if n := len(p.Nodes()); n != 2 {
+			t.Errorf("%d nodes, want 2", n)
+		}
+	})
+}
+
 // TestDNSLies: an answer of which nobody can be reached changes nothing, and one that
 // moves everything does so when there is somebody at the new place.
 func TestDNSLies(t *testing.T) {
