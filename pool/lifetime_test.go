@@ -68,8 +68,8 @@ func TestUsedConnectionsStay(t *testing.T) {
 					}
 					second.Release()
 					time.Sleep(10 * time.Second)
-					if n := c.member(0).dialed.Load(); n != 2 {
-						t.Fatalf("%d connections were opened, want 2", n)
+					if n, ready := c.member(0).dialed.Load(), p.State().Endpoints[0].Ready(); n != 2 || ready != 2 {
+						t.Fatalf("%d connections were opened, and %d take calls, want 2", n, ready)
 					}
 				}
 			})

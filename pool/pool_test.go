@@ -256,6 +256,32 @@ func TestReconnectsWithoutFuss(t *testing.T) {
 	})
 }
 
+// TestTimesOfAttempts are drawn from half of what they may be, so that sidecars do not
+// come back together.
+func TestTimesOfAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var attempts []time.Time
+		p := newPool(t, pool.Endpoint{Address: "qdrant.test:6334", Dial: func(context.Context) (net.Conn, error) {
+			attempts = append(attempts, time.Now())
+			return nil, errors.New("connection refused")
+		}}, 1)
+		time.Sleep(time.Minute)
+		p.Close()
+		pauses := make(map[time.Duration]bool)
+		for i := 10; i < len(attempts); i++ { // the longest ones
+			pause := attempts[i].Sub(attempts[i-1])
+			if pause < 750*time.Millisecond || pause > 1500*time.Millisecond {
+				t.Errorf("%v between two attempts", pause)
+			}
+			pauses[pause] = true
+		}
+		if len(pauses) < 10 {
+			t.Errorf("the times between attempts were %v", pauses)
+		}
+	})
+}
+
+// TestUnstableUpstreamIsNotHammered: connections that end at once are as good as none.
 func TestUnstableUpstreamIsNotHammered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUpstream(t, echo)
