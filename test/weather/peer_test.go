@@ -184,7 +184,7 @@ func (p *peer) start() {
 
 // read asks for something that the node knows itself.
 func (p *peer) read(ctx context.Context) {
-	p.rest(ctx, http.MethodPost, "/collections/"+collection+"/points/count") //nolint:errcheck // an error is an answer, too
+	p.rest(ctx, http.MethodPost, "/collections/"+collection+"/points/count") // an error is an answer, too
 }
 
 // rest makes a call of the REST API, which is at its usual port.

@@ -53,7 +53,7 @@ func newRelayed(t *testing.T, size int, b build) *relayed {
 		c.t.watchNodes(func(ctx context.Context) {
 			client.Upsert(ctx, &qdrant.UpsertPoints{
 				CollectionName: collection, Wait: new(true), Points: []*qdrant.PointStruct{point(2 * points)},
-			}) //nolint:errcheck // an error is an answer, too
+			}) // an error is an answer, too
 		})
 	}
 	c.begin()
