@@ -228,6 +228,11 @@ func TestHungNodeIsFound(t *testing.T) {
 					}
 				}
 				t.Logf("noticed after %v", time.Since(start))
+				for i, n := range p.Nodes() {
+					if n.Forsaken() != (i == 2) {
+						t.Errorf("%s, which is %v, is to be left: %v", n.Address(), n.Standing(), n.Forsaken())
+					}
+				}
 				for range 30 {
 					if newClient(p).must(t) == m.ip.String() {
 						t.Error("a client found its home there")
@@ -308,6 +313,9 @@ func TestNowhereBetter(t *testing.T) {
 			}
 		}
 		for i, n := range p.Nodes() {
+			if n.Forsaken() {
+				t.Errorf("%s is to be left, and no other is good", n.Address())
+			}
 			if other := p.Other(n); i < 2 && other != n || i == 2 && other == n {
 				t.Errorf("the other of %s, which is %v, is %s", n.Address(), n.Standing(), other.Address())
 			}
