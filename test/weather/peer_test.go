@@ -135,7 +135,7 @@ func inTables(at netip.AddrPort) string {
 // learn finds out how the process was started.
 func (p *peer) learn() (err error) {
 	proc := filepath.Join("/proc", strconv.Itoa(p.pid))
-	strings0 := func(name string) []string {
+	list := func(name string) []string {
 		text, failed := os.ReadFile(filepath.Join(proc, name))
 		err = errors.Join(err, failed)
 		return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
@@ -145,7 +145,7 @@ func (p *peer) learn() (err error) {
 		err = errors.Join(err, failed)
 		return target
 	}
-	p.args, p.env = strings0("cmdline"), strings0("environ")
+	p.args, p.env = list("cmdline"), list("environ")
 	p.path, p.dir, p.output = link("exe"), link("cwd"), link("fd/1")
 	if info, failed := os.Stat(p.output); failed != nil || !info.Mode().IsRegular() {
 		p.output = ""
