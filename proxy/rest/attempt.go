@@ -17,6 +17,9 @@ type attempt struct {
 	// written then.
 	conn   *countingConn
 	before int64
+	// answered says that an answer began, whatever became of it: the request was sent,
+	// even if its writer has not got round to counting it.
+	answered bool
 }
 
 // RoundTrip makes the attempts of a request. It implements [http.RoundTripper].
@@ -68,6 +71,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	span := x.beginAttemptSpan(out)
 	answer, err := x.site.transport.RoundTrip(out)
 	if err == nil {
+		a.answered = true
 		err = x.hold(answer)
 	}
 	o := resilience.Outcome{Elapsed: time.Since(a.begun)}
@@ -117,7 +121,7 @@ func (a *attempt) cause(err error) (resilience.Cause, error) {
 	case a.conn == nil:
 		// The transport did not take the request.
 		return resilience.Refused, err
-	case a.conn.written.Load() == a.before:
+	case !a.answered && a.conn.written.Load() == a.before:
 		return resilience.NeverSent, &LostError{Err: err}
 	default:
 		return resilience.Lost, &LostError{Sent: true, Err: err}

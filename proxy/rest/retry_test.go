@@ -329,3 +329,39 @@ func TestShortAnswersComeWhole(t *testing.T) {
 		})
 	}
 }
+
+// TestAnsweredIsSent has the connection break in the middle of an answer that came
+// before the writer of the request knew that it had written: what may have been done
+// is not done again as if it had never been sent.
+func TestAnsweredIsSent(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, inOrder("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"+cut, reply(200, "whole")))
+	told := make(chan struct{})
+	defer close(told)
+	var dials int
+	r := newRig(t, u.address(), func(c *rest.Config) {
+		c.Upstream.Dial = func(ctx context.Context) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.address())
+			if dials++; dials == 1 && err == nil {
+				conn = &untoldConn{conn, told}
+			}
+			return conn, err
+		}
+	})
+	got := exchange(t, r.addr, plain("PUT", writing, "{}"))
+	checkOwnError(t, got, 503, "whether it has done what was asked is not known")
+	if o := r.last(t, 1); !slices.Equal(o.Attempts, []resilience.Cause{resilience.Lost}) || len(u.seen()) != 1 {
+		t.Errorf("sent %d times: %+v", len(u.seen()), o)
+	}
+}
+
+// untoldConn writes, but does not say so until told is closed.
+type untoldConn struct {
+	net.Conn
+	told <-chan struct{}
+}
+
+func (c *untoldConn) Write(p []byte) (int, error) {
+	defer func() { <-c.told }()
+	return c.Conn.Write(p)
+}

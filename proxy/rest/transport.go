@@ -94,7 +94,8 @@ func settingOf(err error) string {
 
 // countingConn knows whether anything was sent on it. It is the outermost layer, so
 // that what TLS says for itself does not count. A connection carries one request at
-// a time, and the transport reports that it broke only when its writer has ended.
+// a time, and the transport reports that it broke before an answer only when its
+// writer has ended; an answer can come before the writer has counted.
 type countingConn struct {
 	net.Conn
 	written atomic.Int64
