@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/internal/faultwire"
 	"qdrant-sidecar/test/sidecar"
@@ -258,26 +259,22 @@ func (c *breakerCaller) cancel(s script) {
 // TestASuccessRateOpensABreaker: a fifth of failures is borne, more are not.
 func TestASuccessRateOpensABreaker(t *testing.T) {
 	t.Parallel()
-	for every, opens := range map[int]bool{4: true, 6: false} {
-		t.Run(fmt.Sprintf("one of %d fails", every), func(t *testing.T) {
-			t.Parallel()
-			up := newScripted(t)
-			s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{"--retry-max=0"}})
-			c := breakerCaller{caller: dial(t, s.GRPC), sidecar: s, up: up, path: writePath, name: "rate"}
-			for i := range 100 {
-				served := script{}
-				if i%every == every-1 {
-					served.fault = says(codes.Unavailable, "busy")
+	for every, opens := range map[int64]bool{4: true, 6: false} {
+		synctest.Test(t, func(t *testing.T) {
+			policy := defaults(5)
+			policy.Retry.Max = 0
+			var r *rig
+			r = newRig(t, policy, 5, func(context.Context, string) error {
+				if r.arrivals.Load()%every == 0 {
+					return status.Error(codes.Unavailable, "busy")
 				}
-				if _, passed := c.one(served); !passed {
-					if i < 20 || !opens {
-						t.Errorf("it opened before call %d", i)
-					}
-					return
-				}
+				return nil
+			})
+			for range 100 {
+				r.call(t.Context(), writePath)
 			}
-			if opens {
-				t.Error("it did not open")
+			if n := r.arrivals.Load(); (n < 100) != opens || n < 20 {
+				t.Errorf("one of %d fails: %d of 100 calls were let through", every, n)
 			}
 		})
 	}
@@ -326,86 +323,5 @@ func TestALostConnectionIsOneFailure(t *testing.T) {
 	r.gives(before, moved, "to", "")
 	if a := r.call(writePath, "", nil); a.code != codes.OK {
 		t.Errorf("the next call: %v %s", a.code, a.message)
-	}
-}
-
-// TestHungCallsOpenABreaker: that an attempt was given up proves nothing, for a
-// query may take longer than that; that a call had no answer in all of its time does.
-func TestHungCallsOpenABreaker(t *testing.T) {
-	t.Parallel()
-	up := newScripted(t)
-	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{
-		"--timeout=2", "--try-timeout=0.05", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
-	}})
-	c := dial(t, s.GRPC)
-	up.on("hung", script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
-	before := scrape(t, s)
-	got := c.call(readPath, "hung", nil)
-	if got.code != codes.DeadlineExceeded || got.reason() != "DEADLINE_EXCEEDED" || up.attempts("hung") != 2 {
-		t.Errorf("%v %q after %v and %d attempts", got.code, got.message, got.took, up.attempts("hung"))
-	}
-	after := scrape(t, s)
-	for _, is := range [][2]string{
-		{after.since(before, notRetried, "reason"), "deadline×1"},
-		{after.since(before, attempted, "outcome"), "deadline×1 try_timeout×1"},
-		{after.since(before, moved, "to"), "open×1"},
-	} {
-		if is[0] != is[1] {
-			t.Errorf("counted %q, want %q", is[0], is[1])
-		}
-	}
-}
-
-// TestGivenUpAndRefused: a read whose attempt was given up meets a breaker that has
-// opened meanwhile, and says what became of the attempt.
-func TestGivenUpAndRefused(t *testing.T) {
-	t.Parallel()
-	up := newScripted(t)
-	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{
-		"--try-timeout=0.45", "--retry-base-delay=0.001", "--circuit-breaker-threshold=1",
-	}})
-	c := dial(t, s.GRPC)
-	up.on("hung", script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
-	up.on("unwell", script{fault: says(codes.DataLoss, "unwell")})
-	before := scrape(t, s)
-	var hung answer
-	var calls sync.WaitGroup
-	calls.Go(func() { hung = c.call(readPath, "hung", nil) })
-	until(t, "the attempt to arrive", func() bool { return up.attempts("hung") == 1 })
-	c.call(readPath, "unwell", nil)
-	calls.Wait()
-	if hung.code != codes.DeadlineExceeded || hung.reason() != "UPSTREAM_TIMEOUT" || up.attempts("hung") != 1 {
-		t.Errorf("%v %q after %v and %d attempts", hung.code, hung.message, hung.took, up.attempts("hung"))
-	}
-	if got := scrape(t, s).since(before, notRetried, "reason"); !strings.Contains(got, "refused×1") {
-		t.Errorf("counted %q, want the refusal", got)
-	}
-}
-
-// TestGivenUpTries: a read that hangs is asked again, and nothing else is.
-func TestGivenUpTries(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		path     string
-		flag     string
-		attempts int
-		code     codes.Code
-	}{
-		{readPath, "--resilience=on", 2, codes.OK},
-		{writePath, "--resilience=on", 1, codes.DeadlineExceeded},
-		{unsafePath, "--resilience=on", 1, codes.DeadlineExceeded},
-		{unknownPath, "--resilience=on", 1, codes.DeadlineExceeded},
-		{readPath, "--resilience=off", 1, codes.DeadlineExceeded},
-	} {
-		t.Run(tt.flag+tt.path, func(t *testing.T) {
-			t.Parallel()
-			up := newScripted(t)
-			s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{"--try-timeout=0.1", "--retry-base-delay=0.001", tt.flag}})
-			up.on("hung", script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}, first: 1})
-			got, err := dial(t, s.GRPC).try(context.WithoutCancel(t.Context()), tt.path, "hung", nil, "grpc-timeout", "2S")
-			if err != nil || got.code != tt.code || up.attempts("hung") != tt.attempts {
-				t.Errorf("%v %q after %d attempts, want %v after %d: %v", got.code, got.message, up.attempts("hung"), tt.code, tt.attempts, err)
-			}
-		})
 	}
 }

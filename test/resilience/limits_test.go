@@ -34,7 +34,7 @@ func start(t *testing.T, flags ...string) rigged {
 func (r rigged) gives(before page, family, label, want string) {
 	r.t.Helper()
 	var got string
-	if !within(patience/10, func() bool {
+	if !within(patience, func() bool {
 		got = scrape(r.t, r.Sidecar).since(before, family, label)
 		return got == want
 	}) {
@@ -156,28 +156,39 @@ func TestLargeAnswersAreNotTakenBack(t *testing.T) {
 // repeated, and the others are told not to come again.
 func TestBudgetIsShared(t *testing.T) {
 	t.Parallel()
+	const callers, repeated = 8, 3
 	r := start(t)
 	before := scrape(t, r.Sidecar)
+	all := together(callers)
+	refused := make(chan struct{}) // closed when those are answered that are not repeated
 	var calls sync.WaitGroup
 	var mu sync.Mutex
 	codesSeen, attempts := map[codes.Code]int{}, 0
-	for i := range 8 {
+	for i := range callers {
 		name := fmt.Sprint("call ", i)
-		// Long enough for all to be there when the first waits.
-		r.up.on(name, script{fault: says(codes.Unavailable, "busy", "grpc-retry-pushback-ms", "2000"), first: 1})
+		r.up.on(name, script{
+			fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Then(all, says(codes.Unavailable, "busy").Do)},
+			first: 1,
+			later: faultwire.Fault{At: faultwire.Received, Do: onceClosed(refused)},
+		})
 		calls.Go(func() {
 			got := r.call([]string{readPath, writePath}[i%2], name, nil)
 			mu.Lock()
 			defer mu.Unlock()
 			codesSeen[got.code]++
 			attempts += r.up.attempts(name)
-			if got.code != codes.OK && (got.told() != "-1" || got.message != "busy") {
-				t.Errorf("%v %q, pushback %q", got.code, got.message, got.told())
+			if got.code != codes.OK {
+				if codesSeen[got.code] == callers-repeated {
+					close(refused)
+				}
+				if got.told() != "-1" || got.message != "busy" {
+					t.Errorf("%v %q, pushback %q", got.code, got.message, got.told())
+				}
 			}
 		})
 	}
 	calls.Wait()
-	if codesSeen[codes.OK] != 3 || codesSeen[codes.Unavailable] != 5 || attempts != 11 {
+	if codesSeen[codes.OK] != repeated || codesSeen[codes.Unavailable] != callers-repeated || attempts != callers+repeated {
 		t.Errorf("%v in %d attempts", codesSeen, attempts)
 	}
 	r.gives(before, notRetried, "reason", "budget×5")
@@ -210,7 +221,7 @@ func TestLeavingCallers(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	before := scrape(t, r.Sidecar)
-	r.up.on("gone", script{fault: says(codes.Unavailable, "busy", "grpc-retry-pushback-ms", "1000")})
+	r.up.on("gone", script{fault: says(codes.Unavailable, "busy", "grpc-retry-pushback-ms", "30000")})
 	s := r.begin(readPath, "gone")
 	until(t, "the retry to wait", func() bool { return r.gauge("qdrant_sidecar_retries_in_flight") == 1 })
 	if err := s.SendReset(http2.ErrCodeCancel); err != nil {
@@ -228,19 +239,21 @@ func TestLeavingCallers(t *testing.T) {
 // one that has passed for none at all.
 func TestLateCalls(t *testing.T) {
 	t.Parallel()
-	r := start(t)
 	for _, path := range []string{readPath, writePath, unsafePath, unknownPath} {
-		for timeout, attempts := range map[string]int{"300m": 1, "0m": 0} {
-			name := timeout + path
-			r.up.on(name, script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
-			before := scrape(t, r.Sidecar)
-			got := r.call(path, name, nil, "grpc-timeout", timeout)
-			if got.code != codes.DeadlineExceeded || got.reason() != "DEADLINE_EXCEEDED" || got.told() != "" || r.up.attempts(name) > attempts {
-				t.Errorf("%s: %v %q after %d attempts, pushback %q", name, got.code, got.message, r.up.attempts(name), got.told())
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			for timeout, attempts := range map[string]int{"2S": 1, "0m": 0} {
+				r.up.on(timeout, script{fault: faultwire.Fault{At: faultwire.Received, Do: faultwire.Silence}})
+				before := scrape(t, r.Sidecar)
+				got := r.call(path, timeout, nil, "grpc-timeout", timeout)
+				if got.code != codes.DeadlineExceeded || got.reason() != "DEADLINE_EXCEEDED" || got.told() != "" || r.up.attempts(timeout) > attempts {
+					t.Errorf("%s: %v %q after %d attempts, pushback %q", timeout, got.code, got.message, r.up.attempts(timeout), got.told())
+				}
+				r.gives(before, notRetried, "reason", count("deadline", attempts))
+				r.gives(before, failures, "reason", "DEADLINE_EXCEEDED×1")
 			}
-			r.gives(before, notRetried, "reason", count("deadline", attempts))
-			r.gives(before, failures, "reason", "DEADLINE_EXCEEDED×1")
-		}
+		})
 	}
 }
 

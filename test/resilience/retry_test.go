@@ -176,7 +176,7 @@ func (r row) counted(t *testing.T, s *sidecar.Sidecar, before page, w want) (now
 		wants[2] = count(r.reason, 1)
 	}
 	var got [3]string
-	if !within(patience/10, func() bool {
+	if !within(patience, func() bool {
 		now = scrape(t, s)
 		got = [...]string{now.since(before, notRetried, "reason"), now.since(before, attempted, "outcome"), now.since(before, failures, "reason")}
 		return got == wants

@@ -3,6 +3,7 @@ package resilience_test
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -17,8 +18,9 @@ const callField = "x-call"
 // script is how the attempts of one call are served.
 type script struct {
 	fault faultwire.Fault
-	// first is how many attempts meet the fault; 0 is all of them.
+	// first is how many attempts meet the fault; 0 is all of them. The others meet later.
 	first int
+	later faultwire.Fault
 	// answerBytes is the size of the answer; 0 is as the request.
 	answerBytes int
 }
@@ -86,7 +88,7 @@ func (u *scripted) handle(s *faultwire.Stream) {
 
 	fault := script.fault
 	if script.first > 0 && n > script.first {
-		fault = faultwire.Fault{}
+		fault = script.later
 	}
 	fault.Play(s, func(request []byte) faultwire.Reply {
 		if script.answerBytes > 0 {
@@ -94,4 +96,29 @@ func (u *scripted) handle(s *faultwire.Stream) {
 		}
 		return faultwire.Reply{Message: request, Trailer: faultwire.Pairs("x-attempt", strconv.Itoa(n))}
 	})
+}
+
+// together has calls go on when n of them have come.
+func together(n int64) faultwire.Act {
+	all := make(chan struct{})
+	var come atomic.Int64
+	wait := onceClosed(all)
+	return func(s *faultwire.Stream) bool {
+		if come.Add(1) == n {
+			close(all)
+		}
+		return wait(s)
+	}
+}
+
+// onceClosed has a call go on when a channel is closed.
+func onceClosed(c <-chan struct{}) faultwire.Act {
+	return func(s *faultwire.Stream) bool {
+		select {
+		case <-c:
+			return true
+		case <-s.Context().Done():
+			return false
+		}
+	}
 }
