@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,33 +127,35 @@ func TestAdmission(t *testing.T) {
 // TestAdmissionWhileWaiting lets others have the place of what waits to be repeated.
 func TestAdmissionWhileWaiting(t *testing.T) {
 	t.Parallel()
-	first := make(chan struct{}, 1)
-	first <- struct{}{}
-	failed := make(chan struct{})
-	u := newUpstream(t, func(_ int, request string) string {
-		if strings.Contains(request, "query") {
-			select {
-			case <-first:
-				close(failed)
-				return qdrantError(429, "x", "Retry-After: 1")
-			default:
+	asked := 0 // in vain
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			if asked++; asked == 1 {
+				w.Header().Set("Retry-After", "2")
+				w.WriteHeader(http.StatusTooManyRequests)
 			}
 		}
-		return reply(200, "ok")
-	})
-	r := newRig(t, u.address(), func(c *rest.Config) {
+	}
+	inBubble(t, serve, func(t *testing.T, _ *rig, dial func() net.Conn) {
+		var repeating sync.WaitGroup
+		repeating.Go(func() {
+			if got := talk(t, dial(), plain("POST", query, "{}")); got.code != 200 || asked != 2 {
+				t.Errorf("the repeated one got %+v after %d attempts", got, asked)
+			}
+		})
+		time.Sleep(time.Second)
+		if got := talk(t, dial(), plain("GET", "/collections", "")); got.code != 200 {
+			t.Errorf("another got %+v", got)
+		}
+		repeating.Wait()
+	}, func(c *rest.Config) {
+		c.Resilience = patient()
 		c.Resilience.Admission = resilience.AdmissionConfig{Limit: 1, Queue: 1, MaxWait: time.Second / 2}
 	})
-	repeated := make(chan answer)
-	go func() { repeated <- exchange(t, r.addr, plain("POST", query, "{}")) }()
-	<-failed
-	if got := exchange(t, r.addr, plain("GET", "/collections", "")); got.code != 200 {
-		t.Errorf("another got %+v", got)
-	}
-	if got := <-repeated; got.code != 200 {
-		t.Errorf("the repeated one got %+v", got)
-	}
 }
+
+// hasty has reads of which the answer does not begin within a second end.
+func hasty(c *rest.Config) { c.Resilience = &rest.Resilience{ReadTimeout: time.Second} }
 
 // TestReadTimeout ends reads that do not begin to answer, and nothing else.
 func TestReadTimeout(t *testing.T) {
@@ -169,25 +173,27 @@ func TestReadTimeout(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			const timeout = 50 * time.Millisecond
-			u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			serve := func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
-				wait := time.NewTimer(4 * timeout)
-				defer wait.Stop()
 				select {
-				case <-wait.C:
+				case <-time.After(4 * time.Second):
 					_, _ = io.WriteString(w, "ok")
 				case <-r.Context().Done():
 				}
-			}))
-			defer u.Close()
-			r := newRig(t, u.Listener.Addr().String(), func(c *rest.Config) { c.Resilience.ReadTimeout = timeout })
-			got := exchange(t, r.addr, plain(tt.method, tt.path, ""))
-			if tt.code == 504 {
-				checkOwnError(t, got, 504, "--timeout")
-			} else if got.code != tt.code || got.body != "ok" {
-				t.Errorf("got %+v", got)
 			}
+			inBubble(t, serve, func(t *testing.T, r *rig, dial func() net.Conn) {
+				got := talk(t, dial(), plain(tt.method, tt.path, ""))
+				want := 4 * time.Second
+				if tt.code == 504 {
+					checkOwnError(t, got, 504, "--timeout")
+					want = time.Second
+				} else if got.code != tt.code || got.body != "ok" {
+					t.Errorf("got %+v", got)
+				}
+				if o := r.last(t, 1); o.Duration != want {
+					t.Errorf("it took %v, want %v", o.Duration, want)
+				}
+			}, hasty)
 		})
 	}
 }
@@ -195,18 +201,16 @@ func TestReadTimeout(t *testing.T) {
 // TestSlowBody lets an answer that has begun take its time.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
-	const timeout = 50 * time.Millisecond
-	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	serve := func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush()
-		wait := time.NewTimer(4 * timeout)
-		<-wait.C
+		time.Sleep(4 * time.Second)
 		_, _ = io.WriteString(w, "ok")
-	}))
-	defer u.Close()
-	r := newRig(t, u.Listener.Addr().String(), func(c *rest.Config) { c.Resilience.ReadTimeout = timeout })
-	if got := exchange(t, r.addr, plain("POST", query, "")); got.code != 200 || got.body != "ok" {
-		t.Errorf("got %+v", got)
 	}
+	inBubble(t, serve, func(t *testing.T, _ *rig, dial func() net.Conn) {
+		if got := talk(t, dial(), plain("POST", query, "")); got.code != 200 || got.body != "ok" {
+			t.Errorf("got %+v", got)
+		}
+	}, hasty)
 }
 
 // TestApply: requests that come later are under another key and policy.

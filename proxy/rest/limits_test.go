@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +51,7 @@ func (l *pipeListener) dial(context.Context) (net.Conn, error) {
 
 // inBubble runs a test with a Server in front of a handler, all of it in memory and
 // in a time of its own.
-func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, r *rig, dial func() net.Conn)) {
+func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, r *rig, dial func() net.Conn), change ...func(*rest.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		upstream := newPipeListener()
@@ -60,10 +59,14 @@ func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, r 
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = qdrant.Serve(upstream) })
 		r := &rig{observed: newObserved(), budget: resilience.NewBudget(time.Now())}
-		r.server = rest.New(rest.Config{
-			Upstream: pool.Endpoint{Address: "qdrant:6333", Dial: upstream.dial}, Budget: r.budget, WriteStall: 30 * time.Second,
+		cfg := rest.Config{
+			Upstream: pool.Endpoint{Address: "qdrant:6333", Dial: upstream.dial}, Budget: r.budget, WriteStall: writeStall,
 			Observer: r.observer(), Logger: slog.New(slog.DiscardHandler),
-		})
+		}
+		for _, c := range change {
+			c(&cfg)
+		}
+		r.server = rest.New(cfg)
 		lis := newPipeListener()
 		serving.Go(func() {
 			if err := r.server.Serve(lis); err != nil {
@@ -83,6 +86,20 @@ func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, r 
 		qdrant.Close()
 		serving.Wait()
 	})
+}
+
+// writeStall is the time of a bubble's Server for callers who take nothing.
+const writeStall = 30 * time.Second
+
+// talk writes raw bytes to a connection and reads the answer to it.
+func talk(t *testing.T, conn net.Conn, raw string) answer {
+	t.Helper()
+	defer conn.Close()
+	if _, err := io.WriteString(conn, raw); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(raw, " ")
+	return readAnswer(t, bufio.NewReader(conn), method)
 }
 
 func empty(http.ResponseWriter, *http.Request) {}
@@ -159,7 +176,7 @@ func TestStalledCaller(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-r.signal
-			if after := time.Since(start); after != 30*time.Second {
+			if after := time.Since(start); after != writeStall {
 				t.Errorf("ended after %v", after)
 			}
 		})
@@ -191,48 +208,45 @@ func TestStalledCaller(t *testing.T) {
 // waits for Qdrant as long as it takes.
 func TestStalledStream(t *testing.T) {
 	t.Parallel()
-	const stall = 100 * time.Millisecond
-	pause := make(chan struct{}, 1)
-	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "begin")
 		_ = http.NewResponseController(w).Flush()
 		if r.URL.Path == "/slow" {
-			<-pause
+			<-time.After(3 * writeStall)
 			_, _ = io.WriteString(w, "end")
 			return
 		}
 		_, _ = w.Write(make([]byte, 64<<20)) // beyond any window
-	}))
-	defer u.Close()
-	r := newRig(t, u.Listener.Addr().String(), func(c *rest.Config) { c.WriteStall = stall })
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: &protocols}
-	defer transport.CloseIdleConnections()
-	get := func(path string) *http.Response {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.addr+path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+	}
+	inBubble(t, serve, func(t *testing.T, r *rig, dial func() net.Conn) {
+		var protocols http.Protocols
+		protocols.SetUnencryptedHTTP2(true)
+		transport := &http.Transport{Protocols: &protocols, DialContext: func(context.Context, string, string) (net.Conn, error) { return dial(), nil }}
+		defer transport.CloseIdleConnections()
+		get := func(path string) *http.Response {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://sidecar"+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := transport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer
 		}
-		answer, err := transport.RoundTrip(request)
-		if err != nil {
-			t.Fatal(err)
+		slow, stalled := get("/slow"), get("/stalled")
+		defer slow.Body.Close()
+		defer stalled.Body.Close()
+		if o := r.last(t, 1); o.Attempts[0] != resilience.OK || o.Duration != writeStall {
+			t.Errorf("observed %+v", o)
 		}
-		return answer
-	}
-	slow, stalled := get("/slow"), get("/stalled")
-	defer slow.Body.Close()
-	defer stalled.Body.Close()
-	if o := r.last(t, 1); o.Attempts[0] != resilience.OK || o.Duration < stall {
-		t.Errorf("observed %+v", o)
-	}
-	if _, err := io.Copy(io.Discard, stalled.Body); err == nil {
-		t.Error("the stalled answer came whole")
-	}
-	time.AfterFunc(2*stall, func() { pause <- struct{}{} })
-	if text, err := io.ReadAll(slow.Body); err != nil || string(text) != "beginend" {
-		t.Errorf("got %q, %v", text, err)
-	}
+		if _, err := io.Copy(io.Discard, stalled.Body); err == nil {
+			t.Error("the stalled answer came whole")
+		}
+		if text, err := io.ReadAll(slow.Body); err != nil || string(text) != "beginend" {
+			t.Errorf("got %q, %v", text, err)
+		}
+	})
 }
 
 // slowReader takes up to 8 KiB every 20 seconds.

@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds every wait for something that must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // upstream is a Qdrant of raw bytes: it records each request as it came and gives
 // the bytes that its script says.

@@ -66,7 +66,9 @@ func (w weather) blow(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { up.Close() })
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + up.Addr(), Args: []string{fmt.Sprint("--pool-size=", w.conns+w.spares)}})
+	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + up.Addr(), Args: []string{
+		fmt.Sprint("--pool-size=", w.conns+w.spares), "--timeout=1m", "--try-timeout=0",
+	}})
 
 	stop := make(chan struct{})
 	var breaking sync.WaitGroup
