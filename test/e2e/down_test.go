@@ -31,11 +31,11 @@ func unusedAddress(t testing.TB) string {
 // impatient has calls fail that would be repeated.
 const impatient = "--retry-max=0"
 
-// failFast makes one call of each kind, which must all be told at once what is
-// wrong.
+// failFast makes one call of each kind, which must all be told what is wrong long
+// before their time is over.
 func failFast(t testing.TB, s *sidecar.Sidecar, address string, why ...string) {
 	t.Helper()
-	const fast = time.Second
+	const fast = patience / 2
 	client := newClient(t, s.GRPC)
 	// The time it takes to connect to the sidecar is not the sidecar's.
 	client.GetConnection().Connect()

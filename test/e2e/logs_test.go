@@ -210,9 +210,11 @@ func TestImpatientCallersAreLogged(t *testing.T) {
 			return l.Attrs["method"] == readMethod && (l.Message == "caller gave up" || l.Attrs["reason"] == "DEADLINE_EXCEEDED")
 		}
 		// Some of so short calls never leave the client.
+		short := time.Millisecond
 		eventually(t, "a line", func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), short)
 			defer cancel()
+			short = min(2*short, time.Second)
 			_ = conn.Invoke(ctx, readMethod, &qdrant.QueryPoints{}, &qdrant.QueryResponse{})
 			if slices.ContainsFunc(s.Log().Lines(), told) {
 				return nil
@@ -223,19 +225,25 @@ func TestImpatientCallersAreLogged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		between(t, line, "deadline_seconds", 0.0000001, 0.001)
+		between(t, line, "deadline_seconds", 0.0000001, 1)
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
-		for flag, want := range map[string]string{"--slow-read=0.01": "slow call", "--log-level=debug": "call ended"} {
+		arrived := make(chan struct{}, 1)
+		u := newUpstream(t, func(c call) ([]byte, error) {
+			if c.method == readMethod {
+				arrived <- struct{}{}
+			}
+			return delayed(patience)(c)
+		})
+		for flag, want := range map[string]string{"--slow-read=1us": "slow call", "--log-level=debug": "call ended"} {
 			s := sidecar.Start(t, sidecar.Options{Upstream: u.url(), Args: []string{flag}})
 			conn := newConn(t, s.GRPC)
 			ctx, cancel := context.WithCancel(t.Context())
-			timer := time.AfterFunc(100*time.Millisecond, cancel)
-			err := conn.Invoke(ctx, readMethod, &qdrant.QueryPoints{}, &qdrant.QueryResponse{})
-			timer.Stop()
+			ended := invoke(ctx, conn, readMethod)
+			receive(t, "the call", arrived)
 			cancel()
-			if statusOf(err).Code() != codes.Canceled {
+			if err := receive(t, "the end of the call", ended); statusOf(err).Code() != codes.Canceled {
 				t.Fatal(err)
 			}
 			line := lineOf(t, s, want, readMethod)
@@ -336,11 +344,11 @@ func TestLinesNameTheCause(t *testing.T) {
 		queued bool
 	}{
 		"too few places": {
-			delayed(100 * time.Millisecond), []string{"--max-concurrent-calls=1", "--slow-read=0.15"}, 2, 0, readMethod,
+			delayed(time.Second), []string{"--max-concurrent-calls=1", "--queue-timeout=1m", "--slow-read=1.05"}, 2, 0, readMethod,
 			"INFO", "slow call", map[string]any{"code": "OK", "attempts": 1, "reason": nil}, true,
 		},
 		"too many calls": {
-			delayed(time.Second), []string{"--max-concurrent-calls=1", "--max-queued-calls=0"}, 2, 0, readMethod,
+			delayed(3 * time.Second), []string{"--max-concurrent-calls=1", "--max-queued-calls=0"}, 2, 0, readMethod,
 			"WARN", "call failed", map[string]any{"code": "ResourceExhausted", "reason": "OVERLOADED", "attempts": 0, "upstream": nil}, false,
 		},
 		"expired key": {
@@ -352,7 +360,7 @@ func TestLinesNameTheCause(t *testing.T) {
 			"WARN", "call failed", map[string]any{"code": "Unavailable", "reason": "NO_HEALTHY_UPSTREAM", "upstream": nil}, false,
 		},
 		"breaker open": {
-			refusing(codes.Unavailable), []string{"--circuit-breaker-threshold=2"}, 1, 2, unsafeMethod,
+			refusing(codes.Unavailable), []string{"--circuit-breaker-threshold=2"}, 5, 2, unsafeMethod,
 			"WARN", "call failed", map[string]any{"code": "Unavailable", "reason": "CIRCUIT_OPEN", "attempts": 0}, false,
 		},
 	} {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { sidecar.Main(m) }
 
 // patience bounds every wait for something that must happen. It is generous:
 // race builds share two cores with whatever else is being tested.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func bounded(t testing.TB) context.Context {
 	t.Helper()

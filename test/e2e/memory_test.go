@@ -30,7 +30,7 @@ func TestMemory(t *testing.T) {
 	)
 	s := sidecar.Start(t, sidecar.Options{Upstream: newUpstream(t, nil).url()})
 	conn := newConn(t, s.GRPC, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawgrpc.Codec{})))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 	methods := []string{"/qdrant.Points/Query", "/acme.Thing/Do"}
 	request := rawgrpc.Message{Data: mem.BufferSlice{mem.SliceBuffer(bytes.Repeat([]byte("qdrant.."), size/8))}}

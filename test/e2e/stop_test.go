@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
@@ -175,14 +174,16 @@ func TestCutReachesUpstream(t *testing.T) {
 	t.Parallel()
 	arrived, ended := make(chan struct{}), make(chan error, 1)
 	u := newUpstream(t, func(c call) ([]byte, error) {
+		if c.method == healthCheck { // the sidecar asks for that itself, too
+			return healthy(c)
+		}
 		close(arrived)
 		<-c.ctx.Done()
 		ended <- c.ctx.Err()
 		return nil, c.ctx.Err()
 	})
 	s := sidecar.Start(t, sidecar.Options{Upstream: u.url(), Args: []string{"--drain-timeout=0"}})
-	failed := make(chan error, 1)
-	go func() { failed <- healthOver(t, s.GRPC) }()
+	failed := invoke(bounded(t), newConn(t, s.GRPC), writeMethod)
 	receive(t, "the call", arrived)
 	receive(t, "the end of the sidecar", stopping(s))
 	if err := receive(t, "the call's end at the upstream", ended); !errors.Is(err, context.Canceled) {
@@ -224,21 +225,14 @@ func TestDrainDespiteIdlers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			// A stuck client costs a few seconds, which the goodbyes to it take.
-			const timeout, most = 20 * time.Second, 10 * time.Second
-			s := sidecar.Start(t, sidecar.Options{
-				Upstream: "memory://", Admin: true, Env: []string{"QDRANT_DRAIN_TIMEOUT=" + timeout.String()},
-			})
+			s := sidecar.Start(t, sidecar.Options{Upstream: "memory://", Admin: true, Env: []string{"QDRANT_DRAIN_TIMEOUT=1h"}})
 			tt.idle(t, s.GRPC, s.Admin)
 			// Connections are accepted in order: the idle client is in.
 			if err := healthOver(t, s.GRPC); err != nil {
 				t.Fatal(err)
 			}
 			inFlight(t, s)
-			start := time.Now()
 			receive(t, "the end of the sidecar", stopping(s))
-			if took := time.Since(start); took > most {
-				t.Errorf("it took %v to end without a call in flight", took)
-			}
 		})
 	}
 }

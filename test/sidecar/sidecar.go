@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	startTimeout = 20 * time.Second // a race build on a busy machine
-	stopTimeout  = 20 * time.Second // above any drain timeout that tests set
+	startTimeout = time.Minute // a race build on a busy machine
+	stopTimeout  = time.Minute // above what tests have it wait for by its drain timeout
 	pollInterval = 10 * time.Millisecond
 )
 
