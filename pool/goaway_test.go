@@ -41,7 +41,7 @@ func TestGoAwaysAreCounted(t *testing.T) {
 			}
 			select {
 			case <-server.Conns()[0].Done():
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("the connection is not closed")
 			}
 			p.Close() // what is still being counted has been counted then

@@ -52,7 +52,7 @@ func TestReadiness(t *testing.T) {
 			if name == "ready soon" {
 				<-asked
 			}
-			tick, late := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+			tick, late := time.NewTicker(time.Millisecond), time.After(patience)
 			defer tick.Stop()
 			for p.Nodes()[0].Standing() != test.want {
 				select {

@@ -2,8 +2,12 @@ package pool_test
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
+
+// patience bounds every wait for something that must happen.
+const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

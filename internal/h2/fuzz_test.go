@@ -14,7 +14,7 @@ import (
 )
 
 // fuzzPatience is how long an end may take to find out that its peer is gone.
-const fuzzPatience = 10 * time.Second
+const fuzzPatience = time.Minute
 
 // within fails the test when done is not closed in time.
 func within(t *testing.T, what string, done <-chan struct{}) {

@@ -202,7 +202,7 @@ func byNet(nc net.Conn, v *verdict) {
 }
 
 // settleTime is how long handlers may take to come to the same.
-const settleTime = 3 * time.Second
+const settleTime = 20 * time.Second
 
 // disagreement tells how the engine and x/net differ about frames; "" when they
 // do not, or as they may.
