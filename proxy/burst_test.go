@@ -79,6 +79,7 @@ func sidecar(t *testing.T, upstream string, size int) (*proxy.Server, *pool.Pool
 	t.Cleanup(connections.Close)
 	policy := standard()
 	policy.Admission.Limit = 2000 // what the queue does is tested elsewhere
+	policy.Deadlines.Read, policy.Deadlines.Try = time.Minute, 0
 	server := proxy.New(proxy.Config{Pool: connections, Resilience: policy, Logger: log})
 	return server, connections, front(t, server)
 }
@@ -90,7 +91,7 @@ func front(t *testing.T, server *proxy.Server) string {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(lis) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if cut := server.Drain(ctx); cut > 0 {
 			t.Errorf("draining cut %d calls", cut)
@@ -182,7 +183,7 @@ func TestBurstsLeaveNothingBehind(t *testing.T) {
 func settle(t *testing.T, server *proxy.Server, limit usage) {
 	t.Helper()
 	var now usage
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
 		now = measure()
 		switch {
 		case server.InFlight() > 0 || now.buffers > limit.buffers:

@@ -174,6 +174,7 @@ func TestQueueTimeIsMeasured(t *testing.T) {
 			calls.Go(func() { r.call(read) })
 		}
 		calls.Wait()
+		synctest.Wait()
 		families, err := r.server.Gatherer().Gather()
 		if err != nil {
 			t.Fatal(err)

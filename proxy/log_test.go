@@ -39,9 +39,11 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.text.Write(p)
 }
 
-// calls returns the lines about calls so far, and forgets all.
+// calls returns the lines about calls so far, and forgets all. A caller has its answer
+// before the line is written, so all else in the bubble comes to rest first.
 func (j *journal) calls(t *testing.T) []map[string]any {
 	t.Helper()
+	synctest.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var found []map[string]any

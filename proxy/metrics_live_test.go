@@ -117,7 +117,7 @@ func await(t *testing.T, s *proxy.Server, name string, want float64) {
 	found := false
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
 		if got, found = series(t, s)[name]; found && got == want {
 			return
 		}

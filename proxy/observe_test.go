@@ -24,6 +24,7 @@ func TestObserve(t *testing.T) {
 			return nil
 		})
 		r.call("/qdrant.Points/Query")
+		synctest.Wait()
 		recent := r.server.Tap().Recent()
 		if len(recent) != 1 || recent[0].Method != "Points/Query" || recent[0].Code != codes.NotFound || recent[0].Outcome != "rejected" ||
 			recent[0].Message != "" || recent[0].Attempts != 1 || recent[0].Node != "qdrant.test:6334" || recent[0].Upstream < 3*time.Millisecond {
@@ -51,6 +52,7 @@ func TestObserve(t *testing.T) {
 		if c, _, err = w.Next(t.Context()); err != nil || c.Method != "acme.Thing/Do" {
 			t.Errorf("a method that nobody knows is shown as %+v, %v", c, err)
 		}
+		synctest.Wait()
 		if len(r.server.Tap().Recent()) != 1 {
 			t.Error("a success is remembered as a failure")
 		}
@@ -62,6 +64,7 @@ func TestObserveClips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, standard(), func(arrival) error { return status.Error(codes.Unimplemented, "") })
 		r.call("/"+strings.Repeat("a", 4000)+"/b", "user-agent", strings.Repeat("u", 4000))
+		synctest.Wait()
 		c := r.server.Tap().Recent()[0]
 		if len(c.Method) > 300 || len(c.UserAgent) > 300 {
 			t.Errorf("%d and %d bytes", len(c.Method), len(c.UserAgent))

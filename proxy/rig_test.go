@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -251,9 +252,11 @@ func counted(g prometheus.Gatherer) prometheus.Gatherer {
 }
 
 // metrics compares some of the metrics with their text, less the comments, and less
-// what is still at zero of counters with labels.
+// what is still at zero of counters with labels. A caller has its answer before all of it is
+// counted, so all else in the bubble comes to rest first.
 func (r *rig) metrics(want string, names ...string) {
 	r.t.Helper()
+	synctest.Wait()
 	gatherer := counted(r.server.Gatherer())
 	found, err := gatherer.Gather()
 	if err != nil {

@@ -22,9 +22,10 @@ import (
 	"qdrant-sidecar/proxy"
 )
 
-// hasty is the policy of tests that wait for real.
+// hasty is the policy of tests that wait for real, on the slowest of machines, too.
 func hasty() *proxy.Resilience {
 	policy := standard()
+	policy.Deadlines.Read, policy.Deadlines.Try = time.Minute, 0
 	policy.Retry.Base = time.Millisecond
 	return policy
 }
@@ -110,7 +111,7 @@ func faulty(t *testing.T, policy *proxy.Resilience, fault func(*faultwire.Stream
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -160,9 +161,11 @@ func (r *rig) call(ctx context.Context, method string, header ...string) (codes.
 	return st.Code(), st.Message()
 }
 
-// counted is the sum of a family's series that have a label.
+// counted is the sum of a family's series that have a label, when all else in the bubble
+// has come to rest: a caller has its answer before all of it is counted.
 func (r *rig) counted(family, label string) (sum int) {
 	r.t.Helper()
+	synctest.Wait()
 	families, err := r.server.Gatherer().Gather()
 	if err != nil {
 		r.t.Fatal(err)
