@@ -97,23 +97,28 @@ func receive[T any](t *testing.T, from <-chan T) (v T) {
 	return v
 }
 
-// whatIsSeen is what a client knows after a moment.
+// whatIsSeen is what a client knows when it has seen all that the server has sent.
 func whatIsSeen(t *testing.T, conn *faultwire.Conn, s *faultwire.Stream) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(bounded(t), 5*instant)
-	defer cancel()
-	r, err := s.Response(ctx)
+	conn.Ping([8]byte{1}) // if it cannot be sent, the connection's end comes instead of the answer
 	var facts []string
-	for {
-		event, err := conn.Next(ctx)
-		if err != nil {
-			break
+	for seen := false; !seen; {
+		event, err := conn.Next(bounded(t))
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal("neither an answer to a PING nor an end")
 		}
-		if g, ok := event.(faultwire.GoAway); ok {
-			facts = append(facts, fmt.Sprintf("GOAWAY %d", g.LastStreamID))
+		switch e := event.(type) {
+		case faultwire.GoAway:
+			facts = append(facts, fmt.Sprintf("GOAWAY %d", e.LastStreamID))
+		case faultwire.PingAck:
+			seen = true
 		}
+		seen = seen || err != nil
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // what is there is taken all the same
+	r, err := s.Response(over)
+	if errors.Is(err, context.Canceled) {
 		return strings.Join(append(facts, "nothing"), ", ")
 	}
 	if errors.Is(err, faultwire.ErrConnLost) {

@@ -38,9 +38,13 @@ func TestStalledStreamTakesOneWindow(t *testing.T) {
 	go func() { sent <- s.SendData(pattern(3<<19), true) }()
 	upstream := <-streams
 
+	got := 0
+	for got < 1<<20 {
+		got += len(next[faultwire.Data](t, upstream).Payload)
+	}
 	quiet, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if got := received(quiet, upstream); got != 1<<20 {
+	if got += received(quiet, upstream); got != 1<<20 {
 		t.Errorf("a stalled stream took %d bytes, want its window of %d", got, 1<<20)
 	}
 	if err := upstream.Resume(); err != nil {
