@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { sidecar.Main(m) }
 
 // patience bounds every wait for something that must happen.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 func bounded(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -67,7 +67,7 @@ func newRig(t *testing.T) *rig {
 	// What the policy makes of failures is not transparent on purpose, and is tested
 	// elsewhere.
 	r.sidecar = sidecar.Start(t, sidecar.Options{
-		Upstream: "http://" + r.upstream.Addr(), Args: []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=1m"},
+		Upstream: "http://" + r.upstream.Addr(), Args: []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=3m"},
 	})
 	return r
 }

@@ -59,7 +59,7 @@ func startForMix(t *testing.T, upstream string) string {
 	t.Helper()
 	return sidecar.Start(t, sidecar.Options{
 		Upstream: "http://" + upstream,
-		Args:     []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=1m"},
+		Args:     []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=3m"},
 	}).GRPC
 }
 

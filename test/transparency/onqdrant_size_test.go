@@ -57,7 +57,7 @@ func TestLargeMessagesTakeLittleMemoryOnQdrant(t *testing.T) {
 		most   = 20 << 20
 	)
 	r := newLiveRig(t)
-	s := sidecar.Start(t, sidecar.Options{Upstream: r.qdrant.URL(), Plain: true, Args: []string{"--timeout=1m", "--write-timeout=1m"}})
+	s := sidecar.Start(t, sidecar.Options{Upstream: r.qdrant.URL(), Plain: true, Args: []string{"--timeout=3m", "--write-timeout=1m"}})
 	through := side{"through", s.GRPC}
 	scroll := &qdrant.ScrollPoints{CollectionName: liveCollection, Limit: new(uint32(1000)), WithPayload: qdrant.NewWithPayload(true)}
 	transfer := func(request []byte) {

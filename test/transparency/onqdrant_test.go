@@ -59,7 +59,7 @@ func newLiveRig(t *testing.T) *liveRig {
 	// As for a scripted upstream: what the policy makes of failures is tested elsewhere.
 	r.sidecar = sidecar.Start(t, sidecar.Options{
 		Upstream: r.qdrant.URL(),
-		Args:     []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=1m", "--write-timeout=1m"},
+		Args:     []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=3m", "--write-timeout=1m"},
 	})
 	r.through = side{"through the sidecar", r.sidecar.GRPC}
 	return r
