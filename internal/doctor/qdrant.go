@@ -25,6 +25,7 @@ const (
 
 // answer is what a call came to.
 type answer struct {
+	came   time.Time
 	header h2.Fields
 	body   []byte // without its prefix, if it is not compressed
 	err    error
@@ -49,7 +50,7 @@ func (e *examination) call(ctx context.Context, method string, message []byte, f
 		return answer{err: err}
 	}
 	defer response.Close()
-	a := answer{header: append(h2.Fields(nil), response.Header...), err: response.Err()}
+	a := answer{came: time.Now(), header: append(h2.Fields(nil), response.Header...), err: response.Err()}
 	const prefix = 5
 	if raw := response.Body.Materialize(); len(raw) > prefix && raw[0] == 0 {
 		a.body = raw[prefix:]
@@ -165,13 +166,14 @@ func (e *examination) ready(ctx context.Context) Finding {
 // tokens have 30 s to be in.
 const skewed, tokenLeeway = 3 * time.Second, 30 * time.Second
 
-// clock compares Qdrant's with ours.
+// clock compares Qdrant's with ours of when it said so; other steps may have taken
+// seconds since.
 func (e *examination) clock(context.Context) Finding {
 	at, err := http.ParseTime(e.answer.header.Get("date"))
 	if err != nil {
 		return Finding{Result: Skip, Detail: "Qdrant did not say what time it has"}
 	}
-	ahead := time.Until(at.Add(500 * time.Millisecond))
+	ahead := at.Add(500 * time.Millisecond).Sub(e.answer.came)
 	off := max(ahead, -ahead)
 	direction := "ahead of"
 	if ahead < 0 {

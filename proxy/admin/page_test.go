@@ -91,7 +91,7 @@ func TestEvents(t *testing.T) {
 	pinged := make(chan struct{}, 100)
 	server := httptest.NewServer(admin.Pages(newStatistics(func() { pinged <- struct{}{} })))
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/events", http.NoBody)
 	if err != nil {
@@ -147,7 +147,7 @@ func serve(t *testing.T, s *admin.Statistics, calls *admin.Calls) *grpc.ClientCo
 func TestTooManyWatch(t *testing.T) {
 	conn := serve(t, newStatistics(func() {}), &admin.Calls{Tap: new(tap.Tap)})
 	client := adminv1.NewStatisticsServiceClient(conn)
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	for {
 		updates, err := client.WatchStatistics(ctx, &adminv1.WatchStatisticsRequest{})
@@ -166,7 +166,7 @@ func TestTooManyWatch(t *testing.T) {
 func TestWatchCalls(t *testing.T) {
 	tapped := new(tap.Tap)
 	client := adminv1.NewCallsServiceClient(serve(t, newStatistics(func() {}), &admin.Calls{Tap: tapped}))
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	wrong, err := client.WatchCalls(ctx, &adminv1.WatchCallsRequest{Codes: []string{"nonsense"}})
 	if err == nil {

@@ -177,7 +177,7 @@ func (b *browser) do(session, method string, params, result any) {
 				b.t.Fatalf("%s: %v", method, err)
 			}
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		b.t.Fatalf("%s: no answer from Chromium", method)
 	}
 }

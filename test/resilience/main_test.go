@@ -42,7 +42,7 @@ const (
 )
 
 // patience bounds every wait for something that must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func bounded(t testing.TB) context.Context {
 	t.Helper()
