@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,16 +51,49 @@ const (
 	clockwork = time.Second
 )
 
+// standstill counts the time in which the machine let this process do nothing, which no
+// promise is about: it is how late a tick was that should have come every few
+// milliseconds. It counts until end is called.
+func standstill() (lost *atomic.Int64, end func()) {
+	lost = new(atomic.Int64)
+	const pause = 5 * time.Millisecond
+	ctx, stop := context.WithCancel(context.Background())
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for last := time.Now(); ; {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			now := time.Now()
+			if late := now.Sub(last) - 2*pause; late > 0 {
+				lost.Add(int64(late))
+			}
+			last = now
+		}
+	})
+	return lost, func() {
+		stop()
+		counting.Wait()
+	}
+}
+
 // within asks again and again until check is content, and returns how long that took.
-// It fails the test when that is longer than limit.
+// It fails the test when that is longer than limit, standstills aside.
 func within(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
+	lost, end := standstill()
+	defer end()
 	start := time.Now()
 	for {
 		err := check()
 		took := time.Since(start)
+		limit := limit + time.Duration(lost.Load())
 		switch {
 		case err == nil && took > limit+look:
 			t.Errorf("%s: only after %v, and not within %v", what, took, limit)
