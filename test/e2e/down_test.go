@@ -49,12 +49,14 @@ func failFast(t testing.TB, s *sidecar.Sidecar, address string, why ...string) {
 			return client.GetConnection().Invoke(ctx, "/acme.Thing/Do", &emptypb.Empty{}, &emptypb.Empty{})
 		},
 	} {
-		start := time.Now()
-		err := call(bounded(t))
-		if took := time.Since(start); took > fast {
-			t.Errorf("%s took %v to fail", name, took)
-		}
-		checkUnreachable(t, err, address, why...)
+		unreachable(t, func() error {
+			start := time.Now()
+			err := call(bounded(t))
+			if took := time.Since(start); took > fast {
+				t.Errorf("%s took %v to fail", name, took)
+			}
+			return err
+		}, address, why...)
 	}
 }
 
@@ -86,8 +88,8 @@ func TestUpstreamDown(t *testing.T) {
 			t.Parallel()
 			s := sidecar.Start(t, sidecar.Options{Upstream: tt.scheme + tt.address, Unready: true, Args: []string{impatient}})
 			// The reason may not be known yet; then the call waits for it.
-			_, err := newClient(t, s.GRPC).HealthCheck(bounded(t))
-			checkUnreachable(t, err, tt.address, tt.why...)
+			client := newClient(t, s.GRPC)
+			unreachable(t, func() error { _, err := client.HealthCheck(bounded(t)); return err }, tt.address, tt.why...)
 			awaitUnready(t, s, append(tt.why, tt.address)...)
 			failFast(t, s, tt.address, tt.why...)
 			if live := mustGet(t, s.Metrics, "/livez"); live.code != http.StatusOK {

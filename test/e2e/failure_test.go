@@ -41,6 +41,23 @@ func checkUnreachable(t testing.TB, err error, address string, why ...string) {
 	}
 }
 
+// unreachable makes a call until it fails for this reason: on a busy machine the time for
+// a connection may be over before it is known what is wrong with it.
+func unreachable(t testing.TB, call func() error, address string, why ...string) {
+	t.Helper()
+	var err error
+	eventually(t, "a failure with its reason", func() error {
+		err = call()
+		for _, text := range why {
+			if !strings.Contains(statusOf(err).Message(), text) {
+				return fmt.Errorf("%v, which lacks %q", err, text)
+			}
+		}
+		return nil
+	})
+	checkUnreachable(t, err, address, why...)
+}
+
 // awaitUnready waits until the sidecar knows why its upstream is unreachable.
 func awaitUnready(t testing.TB, s *sidecar.Sidecar, why ...string) {
 	t.Helper()

@@ -47,14 +47,15 @@ func TestUpstreamTLS(t *testing.T) {
 				Args:     tt.args,
 				Unready:  len(tt.why) > 0,
 			})
-			_, err := newClient(t, s.GRPC).HealthCheck(bounded(t))
+			client := newClient(t, s.GRPC)
+			ask := func() error { _, err := client.HealthCheck(bounded(t)); return err }
 			if len(tt.why) == 0 {
-				if err != nil {
+				if err := ask(); err != nil {
 					t.Error(err)
 				}
 				return
 			}
-			checkUnreachable(t, err, tt.upstream.addr, tt.why...)
+			unreachable(t, ask, tt.upstream.addr, tt.why...)
 			awaitUnready(t, s, tt.why...)
 		})
 	}
