@@ -90,6 +90,16 @@ func plan(addr string) Plan {
 	}
 }
 
+// some is Run with a window in which there are calls, however busy the machine.
+func some(t *testing.T, p Plan) (r Result, err error) {
+	t.Helper()
+	for longest := 100 * p.Window; ; p.Window *= 4 {
+		if r, err = Run(t.Context(), p); err != nil || r.Calls > 0 || p.Window > longest {
+			return r, err
+		}
+	}
+}
+
 func TestRequestSizes(t *testing.T) {
 	t.Parallel()
 	if n := len(SearchRequest()); n != SearchSize {
@@ -153,8 +163,8 @@ func TestClosedLoop(t *testing.T) {
 		p.InFlight = inFlight
 		edges := 0
 		p.Edge = func() { edges++ }
-		r, err := Run(t.Context(), p)
-		if err != nil || r.Failed > 0 || r.Calls == 0 || edges != 2 || r.Elapsed < p.Window {
+		r, err := some(t, p)
+		if err != nil || r.Failed > 0 || r.Calls == 0 || edges < 2 || edges%2 != 0 || r.Elapsed < p.Window {
 			t.Fatalf("%+v, %v, %d edges", r.Calls, err, edges)
 		}
 		calls, received := s.Counts()
@@ -175,7 +185,7 @@ func TestRate(t *testing.T) {
 	p := plan(fake(t, &upstream.Server{Answer: 2048, Delay: delay}))
 	p.InFlight, p.Rate = 0, 500
 	p.Warmup, p.Window = 100*time.Millisecond, 500*time.Millisecond
-	r, err := Run(t.Context(), p)
+	r, err := some(t, p)
 	if err != nil || r.Failed > 0 {
 		t.Fatal(err, r.Why)
 	}

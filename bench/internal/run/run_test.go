@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,9 @@ func TestMeasure(t *testing.T) {
 			continue
 		}
 		table, err := r.Measure(t.Context(), c)
+		for window := r.Window; err == nil && idle(table) && r.Window < 50*window; r.Window *= 3 {
+			table, err = r.Measure(t.Context(), c) // too short for so busy a machine
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,4 +119,14 @@ func TestMeasure(t *testing.T) {
 	if raw, err := os.ReadFile(left[0]); err != nil || len(raw) > 0 {
 		t.Errorf("the proxy says %q, %v", raw, err)
 	}
+}
+
+// idle reports whether a proxy is seen to have done nothing, which the clocks of processes
+// also say of little.
+func idle(table Table) bool {
+	return slices.ContainsFunc(table.Rows, func(row Row) bool {
+		return row.Failure == "" && slices.ContainsFunc(row.Rounds, func(round Round) bool {
+			return round.Calls == 0 || row.Target != Direct && round.CPU == 0
+		})
+	})
 }
