@@ -66,9 +66,7 @@ func (w weather) blow(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { up.Close() })
-	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + up.Addr(), Args: []string{
-		fmt.Sprint("--pool-size=", w.conns+w.spares), "--timeout=1m", "--try-timeout=0",
-	}})
+	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + up.Addr(), Args: unhurried(fmt.Sprint("--pool-size=", w.conns+w.spares))})
 
 	stop := make(chan struct{})
 	var breaking sync.WaitGroup

@@ -118,9 +118,9 @@ func TestWhatABreakerCounts(t *testing.T) {
 			t.Run(fmt.Sprint(class, part), func(t *testing.T) {
 				t.Parallel()
 				up := newScripted(t)
-				s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: []string{
-					"--retry-max=0", "--circuit-breaker-threshold=3", "--pool-size=40", "--timeout=1m", "--try-timeout=0",
-				}})
+				s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: unhurried(
+					"--retry-max=0", "--circuit-breaker-threshold=3", "--pool-size=40",
+				)})
 				conn := dial(t, s.GRPC).conn
 				for i, r := range tripRows() {
 					if i%2 != part {

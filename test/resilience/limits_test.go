@@ -23,10 +23,7 @@ type rigged struct {
 func start(t *testing.T, flags ...string) rigged {
 	t.Helper()
 	up := newScripted(t)
-	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: append([]string{
-		"--retry-base-delay=0.005",
-		"--timeout=1m", "--try-timeout=0", // also for the slowest of machines
-	}, flags...)})
+	s := sidecar.Start(t, sidecar.Options{Upstream: up.url(), Args: append(unhurried("--retry-base-delay=0.005"), flags...)})
 	return rigged{s, up, dial(t, s.GRPC)}
 }
 

@@ -44,6 +44,12 @@ const (
 // patience bounds every wait for something that must happen.
 const patience = time.Minute
 
+// unhurried are flags by which nothing is given up for want of time, for tests that are
+// about something else, on the slowest of machines.
+func unhurried(flags ...string) []string {
+	return append([]string{"--timeout=1m", "--try-timeout=0", "--pool-ping-interval=1h"}, flags...)
+}
+
 func bounded(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)

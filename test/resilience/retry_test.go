@@ -84,11 +84,8 @@ func (l lane) run(t *testing.T) {
 	up := newScripted(t)
 	s := sidecar.Start(t, sidecar.Options{
 		Upstream: up.url(),
-		Args: append(l.flags, "--retry-base-delay=0.005", "--circuit-breaker-threshold=0",
-			"--timeout=1m", "--try-timeout=0", // also for the slowest of machines
-			// A place in the pool rests when its connection did not live long, and here
-			// few do.
-			"--pool-size=40"),
+		// A place in the pool rests when its connection did not live long, and here few do.
+		Args: append(unhurried("--retry-base-delay=0.005", "--circuit-breaker-threshold=0", "--pool-size=40"), l.flags...),
 	})
 	c := dial(t, s.GRPC)
 	metrics := scrape(t, s)

@@ -246,7 +246,7 @@ func TestStormForReal(t *testing.T) {
 	}
 	t.Cleanup(func() { up.Close() })
 	// Those who wait have time until all of them have come.
-	side := sidecar.Start(t, sidecar.Options{Upstream: "http://" + up.Addr(), Args: []string{"--timeout=2m", "--try-timeout=0"}})
+	side := sidecar.Start(t, sidecar.Options{Upstream: "http://" + up.Addr(), Args: unhurried()})
 	c := dial(t, side.GRPC)
 	s := &storm{start: time.Now(), call: func(method string) (codes.Code, string) {
 		a := c.call(method, "", nil)

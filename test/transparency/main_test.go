@@ -67,7 +67,7 @@ func newRig(t *testing.T) *rig {
 	// What the policy makes of failures is not transparent on purpose, and is tested
 	// elsewhere.
 	r.sidecar = sidecar.Start(t, sidecar.Options{
-		Upstream: "http://" + r.upstream.Addr(), Args: []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=3m"},
+		Upstream: "http://" + r.upstream.Addr(), Args: []string{"--retry-max=0", "--circuit-breaker-threshold=0", "--timeout=3m", "--pool-ping-interval=1h"},
 	})
 	return r
 }

@@ -48,7 +48,7 @@ func TestLargeMessagesTakeLittleMemory(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr(), Plain: true, Args: []string{"--timeout=3m"}})
+			s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr(), Plain: true, Args: []string{"--timeout=3m", "--pool-ping-interval=1h"}})
 			conn := side{"through", s.GRPC}.dial(t)
 			ask := func(n int) {
 				t.Helper()
