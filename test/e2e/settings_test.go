@@ -167,7 +167,7 @@ func TestMetricsListen(t *testing.T) {
 	}
 	c.terminate()
 
-	env := []string{"QDRANT_URL=memory://", "QDRANT_METRICS_LISTEN=" + pages, "QDRANT_ADMIN_LISTEN=off"}
+	env := []string{"QDRANT_URL=memory://", "QDRANT_REST_LISTEN=off", "QDRANT_METRICS_LISTEN=" + pages, "QDRANT_ADMIN_LISTEN=off"}
 	c = launch(t, env, "--listen", calls)
 	eventually(t, "/readyz", func() error {
 		p, err := get(t, pages, "/readyz")
@@ -250,7 +250,7 @@ func TestConfigFile(t *testing.T) {
 	t.Parallel()
 	calls, admin := "unix://"+socketPath(t), "unix://"+socketPath(t)
 	file := writeFile(t, "config.yaml", strings.Join([]string{
-		"url: memory://", "listen:", "  - " + calls, "metrics-listen: off", "admin-listen: " + admin, "pool-size: 2",
+		"url: memory://", "listen:", "  - " + calls, "rest-listen: off", "metrics-listen: off", "admin-listen: " + admin, "pool-size: 2",
 		"drain-timeout: 7", "log-level: warn", "",
 	}, "\n"))
 	for _, tt := range []struct {
