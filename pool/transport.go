@@ -23,7 +23,10 @@ const (
 	// DefaultPingInterval is below what the quiet ones among them wait: Azure's four
 	// minutes, AWS's 350 s.
 	DefaultPingInterval = 20 * time.Second
-	pingTimeout         = 5 * time.Second
+	// pingTimeout is how long nothing may come while a PING is under way, and silentLooks
+	// how often that is looked at.
+	pingTimeout = 5 * time.Second
+	silentLooks = 10
 )
 
 // transport is one HTTP/2 connection to an endpoint.
@@ -73,9 +76,7 @@ func (t *transport) keepAlive(ctx context.Context, interval time.Duration) {
 		case <-ctx.Done():
 			return
 		}
-		answer, cancel := context.WithTimeoutCause(ctx, pingTimeout, errNoPong)
-		took, err := t.conn.Ping(answer)
-		cancel()
+		took, err := t.roundTrip(ctx)
 		if err == nil {
 			t.ping.Store(int64(took))
 		}
@@ -84,6 +85,34 @@ func (t *transport) keepAlive(ctx context.Context, interval time.Duration) {
 			return
 		}
 	}
+}
+
+// roundTrip measures one. It gives up when nothing at all has come for pingTimeout: the
+// answer to a PING may be behind megabytes of others, or wait behind our own. What counts
+// is looks, and not the clock: while this process stands still there are none, and what
+// has come meanwhile has to be read first.
+func (t *transport) roundTrip(ctx context.Context) (time.Duration, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(pingTimeout / silentLooks)
+		defer tick.Stop()
+		reads := t.conn.Reads()
+		for silent := 0; silent < silentLooks; silent++ {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if n := t.conn.Reads(); n != reads {
+				reads, silent = n, -1
+			}
+		}
+		giveUp(errNoPong)
+	})
+	defer watching.Wait()
+	defer giveUp(nil)
+	return t.conn.Ping(ctx)
 }
 
 // pingNow has the connection pinged before it is time.

@@ -43,7 +43,7 @@ var connectionSettings = []*setting{
 	{
 		name: "pool-ping-interval", value: "DURATION", initial: "20s",
 		help: "Time between PINGs on each connection to Qdrant, so that no NAT or load balancer forgets it and a dead one is noticed. " +
-			"One that does not answer in 5s is closed.",
+			"One on which nothing at all comes for 5s then is closed.",
 		set: one(func(c *config, v string) (err error) { c.connections.ping, err = parseInterval(v); return err }),
 	},
 	{

@@ -181,6 +181,10 @@ func (s *Stream) Answer(ctx context.Context, a *Answer) error {
 	return nil
 }
 
+// Reads returns how often something has come from the server: while the number changes, it
+// is there.
+func (c *ClientConn) Reads() uint64 { return c.in.reads.Load() }
+
 // MaxStreams returns how many streams the server allows at once.
 func (c *ClientConn) MaxStreams() int { return int(min(c.peerMaxStreams.Load(), maxWindow)) }
 

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ type readBuffer struct {
 	buf      *[]byte
 	from, to int // of buf
 	traffic  *Traffic
+	reads    atomic.Uint64 // that brought something
 	// at is when the newest bytes came; zero until somebody asks.
 	at time.Time
 
@@ -65,6 +67,7 @@ func (b *readBuffer) fill() error {
 	b.to += b.n
 	if b.n > 0 {
 		b.traffic.read(b.n)
+		b.reads.Add(1)
 		b.at = time.Time{}
 		return nil // an error comes again
 	}
