@@ -143,7 +143,7 @@ func TestAdmissionWhileWaiting(t *testing.T) {
 				t.Errorf("the repeated one got %+v after %d attempts", got, asked)
 			}
 		})
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if got := talk(t, dial(), plain("GET", "/collections", "")); got.code != 200 {
 			t.Errorf("another got %+v", got)
 		}
@@ -203,7 +203,7 @@ func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	serve := func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush()
-		time.Sleep(4 * time.Second)
+		<-time.After(4 * time.Second)
 		_, _ = io.WriteString(w, "ok")
 	}
 	inBubble(t, serve, func(t *testing.T, _ *rig, dial func() net.Conn) {
