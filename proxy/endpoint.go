@@ -81,7 +81,7 @@ func (c *Call) report() {
 	}
 	v := c.verdict
 	switch {
-	case v.Fault == resilience.NoFault, v.Fault == resilience.Caller:
+	case v.Fault.Well():
 		c.lease.Report(false)
 	case v.Fault == resilience.Upstream && ownSickness[v.Cause]:
 		c.lease.Report(true)

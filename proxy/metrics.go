@@ -37,7 +37,7 @@ type metrics struct {
 	replayed                   prometheus.Counter
 	retriesInFlight            reading
 	recentRetries, recentCalls reading
-	budgetLeft                 reading
+	budgetLeft, budgetReserve  reading
 	stored                     reading
 
 	breakerOpen, breakerState reading
@@ -137,6 +137,8 @@ func (m *metrics) defineRetries() {
 	m.recentRetries = m.gauge("qdrant_sidecar_recent_retries", "Retries of the last 10 s: the budget is a fifth of the recent calls, or 20.")
 	m.recentCalls = m.gauge("qdrant_sidecar_recent_calls", "Calls of the last 10 s, by which the retries are bounded.")
 	m.budgetLeft = m.gauge("qdrant_sidecar_retry_budget_left", "Retries that the budget would still grant now.")
+	m.budgetReserve = m.gauge("qdrant_sidecar_retry_reserve_left",
+		"Retries that it has beside for calls whose connection ended: at most 500, and a fifth of one more with each answer.")
 }
 
 func (m *metrics) defineBreakers() {

@@ -200,4 +200,5 @@ func (s *Server) showQueue(out shower) {
 	out.show(m.recentRetries, float64(budget.RecentRetries))
 	out.show(m.recentCalls, float64(budget.RecentCalls))
 	out.show(m.budgetLeft, float64(budget.Left))
+	out.show(m.budgetReserve, float64(budget.Reserve))
 }

@@ -49,7 +49,7 @@ func (s *Server) retryStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServer
 // endRetries settles with the budget, also after a panic.
 func (s *Server) endRetries(c *Call) {
 	s.returnRetry(c)
-	s.budget.End()
+	s.budget.End(c.verdict.Fault.Well())
 }
 
 func (s *Server) returnRetry(c *Call) {

@@ -14,10 +14,10 @@ const (
 	// minPerSecond is how many retries there may be a second, on average over the
 	// window, however few calls there were.
 	minPerSecond = 2
-	// togetherRecently is how many retries there may be in the window for calls that
-	// ended with their connection, however few calls there were: as many as a
-	// connection has, whose loss is one failure.
-	togetherRecently = 100
+	// reserved is how many retries the reserve has at most, and at first: as many calls
+	// as the five connections of a default pool carry, which can all be lost at once. A
+	// larger pool is there for more calls, and these have tokens of their own.
+	reserved = 500
 	// budgetWindow is how many seconds are recent.
 	budgetWindow = 10
 	// budgetSlots is the first power of two above it, with room for callers whose
@@ -36,8 +36,11 @@ const (
 //     expire).
 //
 // Calls that end together with their connection are one failure, and it is no sign of
-// an upstream that has too much to do. Few others may be in flight then, so the first
-// does not bound their retries, and of the second there are at least 100.
+// an upstream that has too much to do. So there is a reserve of 500 retries for them,
+// to which each call that the upstream answered well adds a fifth of one again. While it
+// lasts neither bound applies to them; afterwards only the second does. An upstream that
+// takes connections and drops them gets the reserve, once; one that works and loses
+// connections now and then never spends it.
 //
 // Recently is the current second and the nine before it, in whole seconds since
 // [NewBudget]: a call deposits a fifth of a token when it begins, which expires 9 to
@@ -52,6 +55,9 @@ type Budget struct {
 	// begun is a ring of seconds: the upper half of each is the second that it is
 	// about, the lower half how many calls began in it.
 	begun [budgetSlots]atomic.Uint64
+	// spent is what the reserve lacks, in parts of a retry of which it has oneIn.
+	// Concurrent Ends may find it a few parts below 0, which is as good as 0.
+	spent atomic.Int64
 
 	mu       sync.Mutex
 	retrying int64
@@ -89,10 +95,14 @@ func (b *Budget) Begin(now time.Time) {
 	}
 }
 
-// End notes that a call has its answer. More Ends than Begins panic.
-func (b *Budget) End() {
+// End notes that a call is over, and whether it ended well for the upstream: with an
+// answer that finds no fault, or the caller's. More Ends than Begins panic.
+func (b *Budget) End(well bool) {
 	if b.calls.Add(-1) < 0 {
 		panic("resilience: a call ended that had not begun")
+	}
+	if well && b.spent.Load() > 0 { // mostly it is 0, and then nothing is written
+		b.spent.Add(-1)
 	}
 }
 
@@ -104,35 +114,50 @@ func (b *Budget) Take(now time.Time) bool {
 	if b.retrying >= b.mostRetrying() {
 		return false
 	}
-	return b.takeLocked(b.second(now), minPerSecond*budgetWindow)
+	return b.takeLocked(b.second(now))
 }
 
 // TakeTogether is Take for a call that ended with its connection.
 func (b *Budget) TakeTogether(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.takeLocked(b.second(now), togetherRecently)
+	second := b.second(now)
+	if b.reserve() == 0 {
+		return b.takeLocked(second)
+	}
+	b.spent.Add(oneIn)
+	b.grantLocked(second)
+	return true
 }
+
+// reserve is how many retries it has left.
+func (b *Budget) reserve() int64 { return reserved - (max(0, b.spent.Load())+oneIn-1)/oneIn }
 
 // mostRetrying bounds the retries under way.
 func (b *Budget) mostRetrying() int64 { return max(minRetrying, b.calls.Load()/oneIn) }
 
 // mostTaken bounds those started recently.
-func (b *Budget) mostTaken(second uint32, least int64) int64 {
-	return max(least, b.recent(second)/oneIn)
+func (b *Budget) mostTaken(second uint32) int64 {
+	return max(minPerSecond*budgetWindow, b.recent(second)/oneIn)
 }
 
-func (b *Budget) takeLocked(second uint32, least int64) bool {
-	if b.takenLocked(second) >= b.mostTaken(second, least) {
+func (b *Budget) takeLocked(second uint32) bool {
+	if b.takenLocked(second) >= b.mostTaken(second) {
 		return false
 	}
+	b.grantLocked(second)
+	return true
+}
+
+// grantLocked counts a retry, whatever pays for it: what is drawn from the reserve is
+// not there for other failures, too.
+func (b *Budget) grantLocked(second uint32) {
 	b.retrying++
 	slot := &b.taken[second%budgetSlots]
 	if slot.second < second {
 		*slot = secondCount{second: second}
 	}
 	slot.count++
-	return true
 }
 
 // Return notes that a retry is over, however it ended, or was not made after all.
@@ -154,6 +179,8 @@ type BudgetState struct {
 	RecentCalls, RecentRetries int
 	// Left is how many more retries may be taken now.
 	Left int
+	// Reserve is how many more there are for calls that end with their connection.
+	Reserve int
 }
 
 // State returns a snapshot.
@@ -167,7 +194,8 @@ func (b *Budget) State(now time.Time) BudgetState {
 		Retrying:      int(b.retrying),
 		RecentCalls:   int(b.recent(second)),
 		RecentRetries: int(taken),
-		Left:          int(max(0, min(b.mostRetrying()-b.retrying, b.mostTaken(second, minPerSecond*budgetWindow)-taken))),
+		Left:          int(max(0, min(b.mostRetrying()-b.retrying, b.mostTaken(second)-taken))),
+		Reserve:       int(b.reserve()),
 	}
 }
 

@@ -55,7 +55,7 @@ func TestBudgetOfTheBusy(t *testing.T) {
 	if taken != 200 {
 		t.Errorf("%d retries at once of 1000 calls, want 200", taken)
 	}
-	want := resilience.BudgetState{Calls: 1000, Retrying: 200, RecentCalls: 1000, RecentRetries: 200}
+	want := resilience.BudgetState{Calls: 1000, Retrying: 200, RecentCalls: 1000, RecentRetries: 200, Reserve: 500}
 	if got := b.State(epoch); got != want {
 		t.Errorf("state %+v, want %+v", got, want)
 	}
@@ -66,7 +66,7 @@ func TestBudgetOfTheBusy(t *testing.T) {
 		t.Error("more than 200 retries in the window of 1000 calls")
 	}
 	for range 1000 {
-		b.End()
+		b.End(true)
 	}
 }
 
@@ -91,13 +91,11 @@ func TestBudgetInAStorm(t *testing.T) {
 	}
 }
 
-// TestBudgetLateCaller: one whose idea of now is long past neither counts nor wipes
-// out what has come since.
-// What ends with its connection is one failure: with a hundred calls in flight and
-// none before, all of them may be made again, and then no more than of others.
-func TestBudgetOfALostConnection(t *testing.T) {
+// TestBudgetOfLostConnections: whatever is lost at once may be made again, and then no
+// more than of others until the upstream has answered.
+func TestBudgetOfLostConnections(t *testing.T) {
 	b := resilience.NewBudget(epoch)
-	const lost = 100
+	const lost = 500
 	for range lost {
 		b.Begin(epoch)
 	}
@@ -106,17 +104,84 @@ func TestBudgetOfALostConnection(t *testing.T) {
 			t.Fatalf("retry %d of %d calls that were lost together is refused", i+1, lost)
 		}
 	}
-	if b.TakeTogether(epoch.Add(9*time.Second)) || b.Take(epoch.Add(9*time.Second)) {
-		t.Error("a second lost connection has a budget of its own within 10 s")
+	if soon := epoch.Add(9 * time.Second); b.TakeTogether(soon) || b.Take(soon) {
+		t.Error("those that are lost next have a reserve of their own")
 	}
-	for range lost {
+	for i := range lost {
 		b.Return()
+		b.End(i%2 == 0) // the other half failed
 	}
-	if !b.TakeTogether(epoch.Add(10 * time.Second)) {
-		t.Error("the budget does not come back")
+	later := epoch.Add(time.Minute)
+	if got := b.State(later).Reserve; got != lost/2/5 {
+		t.Errorf("a reserve of %d after %d answers, want a fifth", got, lost/2)
+	}
+	taken := 0
+	for b.TakeTogether(later) {
+		b.Return()
+		taken++
+	}
+	// Beside the reserve there is what other failures have, too: two a second are
+	// twenty, and these are among the fifty.
+	if taken != lost/2/5 {
+		t.Errorf("%d retries a minute later, want %d", taken, lost/2/5)
 	}
 }
 
+// TestBudgetOfDroppedConnections is an upstream that takes connections and drops them
+// with all that is on them for a minute, under 500 calls a second that are each
+// repeated three times.
+func TestBudgetOfDroppedConnections(t *testing.T) {
+	b := resilience.NewBudget(epoch)
+	calls, retries := 0, 0
+	for tick := range 60_000 {
+		now := epoch.Add(time.Duration(tick) * time.Millisecond)
+		if tick%2 == 0 {
+			b.Begin(now)
+			calls++
+		}
+		for b.TakeTogether(now) {
+			b.Return()
+			retries++
+		}
+		if tick%2 == 0 {
+			b.End(false)
+		}
+		if most := 500 + max(20, calls/5); retries > most {
+			t.Fatalf("%d retries of %d calls after %d ms, want the reserve and a fifth, %d", retries, calls, tick, most)
+		}
+	}
+	if retries < 500+calls/10 {
+		t.Errorf("%d retries of %d calls: the test is about less than it says", retries, calls)
+	}
+}
+
+// TestBudgetInBadWeather is an upstream that works and loses connections all the time,
+// with one in seven calls: each of them may be made again, for as long as it takes.
+func TestBudgetInBadWeather(t *testing.T) {
+	b := resilience.NewBudget(epoch)
+	for i := range 10_000 {
+		now := epoch.Add(time.Duration(i) * 10 * time.Second) // nobody else is there
+		const together = 35
+		for range together {
+			b.Begin(now)
+		}
+		for range together / 7 {
+			if !b.TakeTogether(now) {
+				t.Fatalf("a call of hour %d is refused its retry", i/360)
+			}
+			b.Return()
+		}
+		for range together {
+			b.End(true)
+		}
+	}
+	if got := b.State(epoch).Reserve; got < 490 {
+		t.Errorf("a reserve of %d is left, want nearly all", got)
+	}
+}
+
+// TestBudgetLateCaller: one whose idea of now is long past neither counts nor wipes
+// out what has come since.
 func TestBudgetLateCaller(t *testing.T) {
 	b := resilience.NewBudget(epoch)
 	now := epoch.Add(16 * time.Second)
@@ -131,7 +196,8 @@ func TestBudgetLateCaller(t *testing.T) {
 
 func TestBudgetMisuse(t *testing.T) {
 	for name, misuse := range map[string]func(*resilience.Budget){
-		"return": (*resilience.Budget).Return, "end": (*resilience.Budget).End,
+		"return": (*resilience.Budget).Return,
+		"end":    func(b *resilience.Budget) { b.End(true) },
 	} {
 		func() {
 			defer func() {
@@ -158,7 +224,7 @@ func TestBudgetConcurrently(t *testing.T) {
 					}
 					b.Return()
 				}
-				b.End()
+				b.End(true)
 			}
 		})
 	}
@@ -180,6 +246,7 @@ func TestBudgetModel(t *testing.T) {
 		b, now := resilience.NewBudget(epoch), epoch
 		var begun, taken []int64 // in seconds since epoch
 		inFlight, retrying := 0, 0
+		reserve := 500 * 5 // in fifths
 		second := func() int64 { return int64(now.Sub(epoch) / time.Second) }
 		recent := func(all []int64) (n int) {
 			for _, s := range all {
@@ -198,9 +265,13 @@ func TestBudgetModel(t *testing.T) {
 				}
 			},
 			"end": func(t *rapid.T) {
+				well := rapid.Bool().Draw(t, "well")
 				for range rapid.IntRange(0, inFlight).Draw(t, "calls") {
-					b.End()
+					b.End(well)
 					inFlight--
+					if well {
+						reserve = min(reserve+1, 500*5)
+					}
 				}
 			},
 			"take": func(t *rapid.T) {
@@ -215,6 +286,21 @@ func TestBudgetModel(t *testing.T) {
 					}
 				}
 			},
+			"take together": func(t *rapid.T) {
+				for range rapid.IntRange(1, 200).Draw(t, "retries") {
+					want := reserve >= 5 || recent(taken) < max(20, recent(begun)/5)
+					if got := b.TakeTogether(now); got != want {
+						t.Fatalf("take together: %t, want %t with %d fifths in reserve, %d of %d recent", got, want, reserve, recent(taken), recent(begun))
+					}
+					if want {
+						retrying++
+						taken = append(taken, second())
+					}
+					if reserve >= 5 {
+						reserve -= 5
+					}
+				}
+			},
 			"return": func(t *rapid.T) {
 				for range rapid.IntRange(0, retrying).Draw(t, "retries") {
 					b.Return()
@@ -225,7 +311,7 @@ func TestBudgetModel(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 30_000).Draw(t, "ms")) * time.Millisecond)
 			},
 			"": func(t *rapid.T) {
-				want := resilience.BudgetState{Calls: inFlight, Retrying: retrying, RecentCalls: recent(begun), RecentRetries: recent(taken)}
+				want := resilience.BudgetState{Calls: inFlight, Retrying: retrying, RecentCalls: recent(begun), RecentRetries: recent(taken), Reserve: reserve / 5}
 				want.Left = max(0, min(max(3, inFlight/5)-retrying, max(20, recent(begun)/5)-recent(taken)))
 				if got := b.State(now); got != want {
 					t.Fatalf("state %+v, want %+v", got, want)

@@ -90,6 +90,9 @@ const (
 	Upstream
 )
 
+// Well says that the endpoint answered as it should.
+func (f Fault) Well() bool { return f == NoFault || f == Caller }
+
 // String returns the fault as metrics and logs show it.
 func (f Fault) String() string {
 	return [...]string{"unproven", "none", "caller", "aside", "upstream"}[f]

@@ -36,7 +36,7 @@ func (c *chain) call(ctx context.Context, now time.Time) bool {
 		return false
 	}
 	c.budget.Begin(now)
-	defer c.budget.End()
+	defer c.budget.End(true)
 	if c.admission.Acquire(ctx) != nil {
 		return false
 	}
@@ -123,7 +123,7 @@ func BenchmarkBudget(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		budget.Begin(epoch)
-		budget.End()
+		budget.End(true)
 	}
 }
 

@@ -38,7 +38,7 @@ func Example() {
 	}
 
 	budget.Begin(started)
-	defer budget.End()
+	defer budget.End(true)
 	var tries resilience.Tries
 	v := attempt(0)
 	for v.Cause != resilience.OK {

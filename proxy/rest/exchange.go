@@ -138,7 +138,7 @@ func (x *exchange) end() {
 	x.cancel(nil)
 	x.releasePlace()
 	x.returnRetry()
-	x.server.cfg.Budget.End()
+	x.server.cfg.Budget.End(x.verdict.Fault.Well())
 	x.body.release(&x.server.store)
 	x.server.store.Add(-x.held)
 	x.observe()

@@ -148,7 +148,7 @@ func (x *exchange) report() {
 	}
 	v := x.verdict
 	switch {
-	case v.Fault == resilience.NoFault, v.Fault == resilience.Caller:
+	case v.Fault.Well():
 		x.node.Report(false)
 	case v.Fault == resilience.Upstream && (v.Cause == resilience.Lost || v.Cause == resilience.Internal || v.Cause == resilience.Unavailable):
 		x.node.Report(true)

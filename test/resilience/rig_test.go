@@ -101,8 +101,15 @@ func (r *rig) dial(ctx context.Context, upstream *bufconn.Listener) (net.Conn, e
 // kill ends the upstream and its connections; revive is its return.
 func (r *rig) kill() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.down = true
+	r.mu.Unlock()
+	r.cut()
+}
+
+// cut ends the connections that there are.
+func (r *rig) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, c := range r.conns {
 		c.Close()
 	}

@@ -93,6 +93,7 @@ type stormUpstream struct {
 	mu      sync.Mutex
 	healthy chan struct{} // closed while nothing is wrong
 	failing error         // what it answers while something is; nil for nothing at all
+	cut     func()        // what it does instead; nil for nothing at all
 }
 
 func (u *stormUpstream) serve(ctx context.Context, method string) error {
@@ -101,10 +102,13 @@ func (u *stormUpstream) serve(ctx context.Context, method string) error {
 	}
 	time.Sleep(10 * time.Millisecond)
 	u.mu.Lock()
-	healthy, failing := u.healthy, u.failing
+	healthy, failing, cut := u.healthy, u.failing, u.cut
 	u.mu.Unlock()
 	if failing != nil {
 		return failing
+	}
+	if cut != nil {
+		cut()
 	}
 	select {
 	case <-healthy:
@@ -116,8 +120,8 @@ func (u *stormUpstream) serve(ctx context.Context, method string) error {
 	}
 }
 
-// hold has calls wait; fail answers those and all others with an error; recover ends
-// either, and those who wait are answered.
+// hold has calls wait; fail answers those and all others with an error; drop has calls
+// cut connections; recover ends each, and those who wait are answered.
 func (u *stormUpstream) hold() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -131,9 +135,16 @@ func (u *stormUpstream) fail(err error) {
 	close(u.healthy)
 }
 
+func (u *stormUpstream) drop(cut func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.cut = cut
+}
+
 func (u *stormUpstream) recover() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.cut = nil
 	if u.failing != nil || u.healthy == nil {
 		u.failing, u.healthy = nil, make(chan struct{})
 	}
@@ -164,6 +175,12 @@ func TestStorm(t *testing.T) {
 			func(r *rig, _ *stormUpstream) { r.kill() },
 			func(r *rig, up *stormUpstream) { up.recover(); r.revive() },
 			2 * time.Second, 1, false,
+		},
+		{
+			"takes calls and drops them with their connections",
+			func(r *rig, up *stormUpstream) { up.drop(r.cut); r.cut() },
+			func(_ *rig, up *stormUpstream) { up.recover() },
+			5 * time.Second, 1, false,
 		},
 		{
 			"answers UNAVAILABLE",
