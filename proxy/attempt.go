@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"qdrant-sidecar/pool"
@@ -102,6 +103,8 @@ func (c *Call) outcome(err error, took time.Duration) resilience.Outcome {
 		return o
 	}
 	switch {
+	case errors.Is(err, errHeaderTooLarge):
+		o.Cause, o.Code = resilience.Answered, codes.ResourceExhausted
 	case errors.Is(err, errTryTimeout):
 		o.Cause = resilience.TryTimeout
 	case errors.Is(err, context.DeadlineExceeded):

@@ -87,6 +87,8 @@ type Call struct {
 	repeatable bool
 	// retrying says that a retry of the budget is taken for the call.
 	retrying bool
+	// keyed says that the sidecar's API key is in Header.
+	keyed bool
 	// admitted says that the call holds a place among those in flight.
 	admitted bool
 	// advice goes with an error of ours: fields that say when to come again.
@@ -207,20 +209,22 @@ func (c *Call) request() *pool.Request {
 	return r
 }
 
+// attemptsField is where gRPC says how often a call was tried before.
+const attemptsField = "grpc-previous-rpc-attempts"
+
 // repeated returns the header of an attempt before which there were others that
 // the upstream may have seen. A caller who repeats the call too has said how often
 // he did; the upstream is told the sum, for that is what it may have seen.
 func repeated(header h2.Fields, retries int) h2.Fields {
-	const name = "grpc-previous-rpc-attempts"
 	const most = 1 << 20 // a value that is no attempt at nonsense
-	if before, err := strconv.ParseUint(header.Get(name), 10, 32); err == nil && before < most {
+	if before, err := strconv.ParseUint(header.Get(attemptsField), 10, 32); err == nil && before < most {
 		retries += int(before)
 	}
 	out := make(h2.Fields, 0, len(header)+1)
 	for _, f := range header {
-		if f.Name != name {
+		if f.Name != attemptsField {
 			out = append(out, f)
 		}
 	}
-	return append(out, h2.Field(name, strconv.Itoa(retries)))
+	return append(out, h2.Field(attemptsField, strconv.Itoa(retries)))
 }

@@ -30,7 +30,7 @@ const (
 	Cancelled         Reason = "CANCELLED"           // the caller went away
 	ShuttingDown      Reason = "SHUTTING_DOWN"       // the sidecar is ending
 	Exhausted         Reason = "ATTEMPTS_EXHAUSTED"  // the same call has just failed as often as it may; not sent
-	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than the limits allow; not sent
+	HeaderTooLarge    Reason = "HEADER_TOO_LARGE"    // more metadata than the limits allow; not sent, or refused by Qdrant
 	Panic             Reason = "PANIC"               // a bug in the sidecar
 	Unexpected        Reason = "UNEXPECTED"          // a cause that this table does not know
 )
@@ -145,14 +145,6 @@ func lateMessage(cause error) string {
 		return own.Error()
 	}
 	return "the call's deadline passed before Qdrant answered"
-}
-
-var errHeaderTooLarge = errors.New("the call's metadata is too large")
-
-// headerTooLarge says what would not have been.
-func headerTooLarge(l h2.Limits) error {
-	return fmt.Errorf("%w: the sidecar takes %d bytes (--client-max-header-list-size) in %d fields (--client-max-header-fields)",
-		errHeaderTooLarge, l.HeaderListBytes, l.HeaderFields)
 }
 
 // err makes the status error of the verdict. It says twice who made it: to

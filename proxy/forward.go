@@ -21,6 +21,9 @@ func forwardUnary(ctx context.Context, req any) (any, error) {
 		return nil, err
 	}
 	c.answered(c.Response.First)
+	if err := c.overfilled(c.Response.Header); err != nil {
+		return nil, err
+	}
 	if rest := c.Response.Rest(); rest != nil {
 		// Larger than what is stored: it goes to the caller while the connection
 		// is held, and cannot be taken back.
@@ -70,6 +73,9 @@ func forwardStream(srv any, ss grpc.ServerStream) error {
 		return err
 	}
 	c.answered(up.Arrived())
+	if err := c.overfilled(header); err != nil {
+		return err
+	}
 	c.answering = true
 	if err := c.caller.WriteHeader(nil, header, trailersOnly); err != nil {
 		return gone(ctx, err)

@@ -133,6 +133,7 @@ func refuse(_ context.Context, c *Call) error { return c.refused }
 func addAPIKey(_ context.Context, c *Call) error {
 	if key := c.rules.apiKey; key != "" && !c.Header.Has("api-key") && !c.Header.Has("authorization") {
 		c.Header = append(c.Header, hpack.HeaderField{Name: "api-key", Value: key, Sensitive: true})
+		c.keyed = true
 	}
 	return nil
 }

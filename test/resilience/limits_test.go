@@ -2,6 +2,8 @@ package resilience_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -276,6 +278,42 @@ func TestTooMuchMetadata(t *testing.T) {
 		t.Errorf("%v %q after %d attempts", got.code, got.message, r.up.attempts("much"))
 	}
 	r.gives(before, failures, "reason", "HEADER_TOO_LARGE×1")
+}
+
+// TestWhatIsAddedMakesMetadataTooLarge: a caller whose own metadata is small enough for Qdrant learns what made it too
+// large. One who sent all of it himself is answered by Qdrant.
+func TestWhatIsAddedMakesMetadataTooLarge(t *testing.T) {
+	t.Parallel()
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("lent"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, "--api-key-file="+key)
+	refuse := func(s *faultwire.Stream) bool {
+		s.SendHeaders(faultwire.Pairs(":status", "431"), true)
+		return false
+	}
+	before := scrape(t, r.Sidecar)
+	for _, path := range []string{readPath, "/acme.Thing/Do"} {
+		r.up.on("own "+path, script{fault: faultwire.Fault{Do: refuse}})
+		own, _ := r.try(bounded(t), path, "own "+path, nil, "api-key", "own") // it has no status of gRPC's
+		if own.last.Get(":status") != "431" {
+			t.Errorf("%s with a key of the caller's own: %v, want Qdrant's answer", path, own.last)
+		}
+		r.up.on("lent "+path, script{fault: faultwire.Fault{Do: refuse}})
+		got := r.call(path, "lent "+path, nil)
+		if got.code != codes.ResourceExhausted || got.reason() != "HEADER_TOO_LARGE" || !strings.Contains(got.message, "its API key") {
+			t.Errorf("%s: %v %q", path, got.code, got.message)
+		}
+		if n := r.up.attempts("lent " + path); n != 1 {
+			t.Errorf("%s: %d attempts", path, n)
+		}
+	}
+	r.up.on("again", script{fault: says(codes.Unavailable, "busy"), first: 1})
+	if got := r.call(readPath, "again", nil); got.code != codes.OK {
+		t.Errorf("afterwards: %v %q", got.code, got.message)
+	}
+	r.gives(before, failures, "reason", "HEADER_TOO_LARGE×2")
 }
 
 // TestShutdownCutsCalls: who is cut is told why.
