@@ -39,9 +39,9 @@ func (l *laboratory) countAttempts(ctx context.Context, f *finding) error {
 		return err
 	}
 	through := upstream.take()
-	for _, s := range t.steps {
+	for _, s := range t.Steps {
 		f.attempts = append(f.attempts, attempt{
-			call: s.Name, direct: of(direct, s.Name), through: of(through, s.Name), outcome: s.outcome(),
+			call: s.Name, direct: of(direct, s.Name), through: of(through, s.Name), outcome: outcome(s),
 		})
 		delete(direct, pathOf(direct, s.Name))
 		delete(through, pathOf(through, s.Name))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
 
 // A step is slower when it takes more than twice the time and this many milliseconds more: below them, the machine's
@@ -20,11 +22,11 @@ type comparison struct {
 
 type remark struct{ step, text string }
 
-func compare(direct, through transcript) comparison {
+func compare(direct, through transcript.Transcript) comparison {
 	var c comparison
-	for _, want := range direct.steps {
+	for _, want := range direct.Steps {
 		c.steps++
-		got := through.find(want.Name)
+		got := through.Find(want.Name)
 		if difference := differ(want, got); difference != "" {
 			c.different = append(c.different, remark{want.Name, difference})
 			continue
@@ -34,8 +36,8 @@ func compare(direct, through transcript) comparison {
 			c.slower = append(c.slower, remark{want.Name, fmt.Sprintf("%.0f ms instead of %.0f ms", got.Millis, want.Millis)})
 		}
 	}
-	for _, extra := range through.steps {
-		if direct.find(extra.Name) == nil {
+	for _, extra := range through.Steps {
+		if direct.Find(extra.Name) == nil {
 			c.steps++
 			c.different = append(c.different, remark{extra.Name, "directly, it was not reached"})
 		}
@@ -51,7 +53,7 @@ func confirmed(first, second []remark) []remark {
 }
 
 // differ says what a user would notice, or nothing.
-func differ(want step, got *step) string {
+func differ(want transcript.Step, got *transcript.Step) string {
 	switch {
 	case got == nil:
 		return "it was not reached"
@@ -62,13 +64,13 @@ func differ(want step, got *step) string {
 	case !want.OK && !got.OK && same(*got.Error, *want.Error), want.OK && got.OK:
 		return ""
 	default:
-		return fmt.Sprintf("%s instead of %s", got.outcome(), want.outcome())
+		return fmt.Sprintf("%s instead of %s", outcome(*got), outcome(want))
 	}
 }
 
 // same says that a user can't tell two errors apart, or could not without the sidecar. Of a call whose time is up, the
 // client and the server notice at the same time, and Qdrant's word for it is CANCELLED.
-func same(a, b failure) bool {
+func same(a, b transcript.Failure) bool {
 	isUp := func(code string) bool {
 		code = strings.ToLower(strings.ReplaceAll(code, "_", ""))
 		return code == "canceled" || code == "cancelled" || code == "deadlineexceeded"
@@ -79,7 +81,8 @@ func same(a, b failure) bool {
 	return a == b
 }
 
-func (s step) outcome() string {
+// outcome is what a step came to, as text.
+func outcome(s transcript.Step) string {
 	if s.OK {
 		return cmp.Or(s.Result, "success")
 	}
@@ -99,12 +102,12 @@ type trial struct {
 
 // judge applies the rule: reads and idempotent writes do not fail, unsafe writes may fail if they say so, and none is
 // made twice. What an unsafe call that was repeated says in the end depends on what its first attempt did.
-func judge(direct, got transcript, cuts int, twice []string) *trial {
+func judge(direct, got transcript.Transcript, cuts int, twice []string) *trial {
 	t := &trial{cuts: cuts}
-	for _, want := range direct.steps {
+	for _, want := range direct.Steps {
 		t.steps++
-		s := got.find(want.Name)
-		if s != nil && want.Kind == "unsafe" && len(s.Repeats) > 0 {
+		s := got.Find(want.Name)
+		if s != nil && want.Kind == transcript.Unsafe && len(s.Repeats) > 0 {
 			text := strings.Join(s.Repeats, "; ")
 			if strings.Contains(text, "qdrant-sidecar:") {
 				t.repeated = append(t.repeated, remark{want.Name, text})

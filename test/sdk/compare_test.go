@@ -4,14 +4,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
 
-func good(name, digest string) step {
-	return step{Name: name, Kind: "read", OK: true, Digest: digest, Result: digest, Millis: 1}
+func good(name, digest string) transcript.Step {
+	return transcript.Step{Name: name, Kind: "read", OK: true, Digest: digest, Result: digest, Millis: 1}
 }
 
-func failed(name, code, message string) step {
-	return step{Name: name, Kind: "read", Error: &failure{Type: "Error", Code: code, Message: message}}
+func failed(name, code, message string) transcript.Step {
+	return transcript.Step{Name: name, Kind: "read", Error: &transcript.Failure{Type: "Error", Code: code, Message: message}}
 }
 
 func TestCompare(t *testing.T) {
@@ -19,27 +21,27 @@ func TestCompare(t *testing.T) {
 	slow.Millis = 2 + slack + 1
 	repeated.Repeats = []string{"gone"}
 	for name, c := range map[string]struct {
-		direct, through []step
+		direct, through []transcript.Step
 		different       string // in the remark; empty when there is none
 		slower          bool
 	}{
-		"equal":              {direct: []step{good("a", "1")}, through: []step{good("a", "1")}},
-		"another result":     {direct: []step{good("a", "1")}, through: []step{good("a", "2")}, different: "2 instead of 1"},
-		"equal error":        {direct: []step{failed("a", "X", "m")}, through: []step{failed("a", "X", "m")}},
-		"another code":       {direct: []step{failed("a", "X", "m")}, through: []step{failed("a", "Y", "m")}, different: `Y "m" instead of Error X "m"`},
-		"another message":    {direct: []step{failed("a", "X", "m")}, through: []step{failed("a", "X", "n")}, different: `"n" instead of`},
-		"error for a result": {direct: []step{good("a", "1")}, through: []step{failed("a", "X", "m")}, different: "instead of 1"},
+		"equal":              {direct: []transcript.Step{good("a", "1")}, through: []transcript.Step{good("a", "1")}},
+		"another result":     {direct: []transcript.Step{good("a", "1")}, through: []transcript.Step{good("a", "2")}, different: "2 instead of 1"},
+		"equal error":        {direct: []transcript.Step{failed("a", "X", "m")}, through: []transcript.Step{failed("a", "X", "m")}},
+		"another code":       {direct: []transcript.Step{failed("a", "X", "m")}, through: []transcript.Step{failed("a", "Y", "m")}, different: `Y "m" instead of Error X "m"`},
+		"another message":    {direct: []transcript.Step{failed("a", "X", "m")}, through: []transcript.Step{failed("a", "X", "n")}, different: `"n" instead of`},
+		"error for a result": {direct: []transcript.Step{good("a", "1")}, through: []transcript.Step{failed("a", "X", "m")}, different: "instead of 1"},
 		"result for an error": {
-			direct: []step{failed("a", "X", "m")}, through: []step{good("a", "1")}, different: "1 instead of Error X",
+			direct: []transcript.Step{failed("a", "X", "m")}, through: []transcript.Step{good("a", "1")}, different: "1 instead of Error X",
 		},
-		"time is up":   {direct: []step{failed("a", "CANCELLED", "")}, through: []step{failed("a", "DEADLINE_EXCEEDED", "")}},
-		"not reached":  {direct: []step{good("a", "1")}, different: "not reached"},
-		"only through": {through: []step{good("a", "1")}, different: "directly"},
-		"repeated":     {direct: []step{good("a", "1")}, through: []step{repeated}, different: "gone"},
-		"slower":       {direct: []step{good("a", "1")}, through: []step{slow}, slower: true},
+		"time is up":   {direct: []transcript.Step{failed("a", "CANCELLED", "")}, through: []transcript.Step{failed("a", "DEADLINE_EXCEEDED", "")}},
+		"not reached":  {direct: []transcript.Step{good("a", "1")}, different: "not reached"},
+		"only through": {through: []transcript.Step{good("a", "1")}, different: "directly"},
+		"repeated":     {direct: []transcript.Step{good("a", "1")}, through: []transcript.Step{repeated}, different: "gone"},
+		"slower":       {direct: []transcript.Step{good("a", "1")}, through: []transcript.Step{slow}, slower: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := compare(transcript{steps: c.direct}, transcript{steps: c.through})
+			got := compare(transcript.Transcript{Steps: c.direct}, transcript.Transcript{Steps: c.through})
 			if c.different == "" && len(got.different) > 0 || c.different != "" && (len(got.different) != 1 || !strings.Contains(got.different[0].text, c.different)) {
 				t.Errorf("different: %v, want one with %q", got.different, c.different)
 			}
@@ -61,13 +63,13 @@ func TestConfirmed(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	unsafe := func(s step, repeats ...string) step {
-		s.Kind, s.Repeats = "unsafe", repeats
+	unsafe := func(s transcript.Step, repeats ...string) transcript.Step {
+		s.Kind, s.Repeats = transcript.Unsafe, repeats
 		return s
 	}
 	const clear = "qdrant-sidecar: the connection was lost"
 	for name, c := range map[string]struct {
-		direct, got             step
+		direct, got             transcript.Step
 		twice                   []string
 		equal, repeated, failed int
 	}{
@@ -80,33 +82,9 @@ func TestJudge(t *testing.T) {
 		"an unsafe call was silently two": {direct: unsafe(good("a", "1")), got: unsafe(failed("a", "AlreadyExists", "")), failed: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := judge(transcript{steps: []step{c.direct}}, transcript{steps: []step{c.got}}, 0, c.twice)
+			got := judge(transcript.Transcript{Steps: []transcript.Step{c.direct}}, transcript.Transcript{Steps: []transcript.Step{c.got}}, 0, c.twice)
 			if got.equal != c.equal || len(got.repeated) != c.repeated || len(got.failed) != c.failed {
 				t.Errorf("equal %d, repeated %v, failed %v", got.equal, got.repeated, got.failed)
-			}
-		})
-	}
-}
-
-func TestParseTranscript(t *testing.T) {
-	const head = `{"sdk": "x", "version": "1"}` + "\n"
-	for name, c := range map[string]struct {
-		output, problem string
-		steps           int
-	}{
-		"a scenario":       {output: head + `{"step": "a", "ok": true}` + "\n" + `{"step": "b", "ok": false}`, steps: 2},
-		"with a warning":   {output: "Careful!\n" + head + `{"step": "a"}`, steps: 1},
-		"no introduction":  {output: `{"step": "a"}`, problem: "instead of naming its SDK"},
-		"no JSON":          {output: head + `{"step"`, problem: "printed"},
-		"a step two times": {output: head + `{"step": "a"}` + "\n" + `{"step": "a"}`, problem: "two steps"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := parseTranscript([]byte(c.output))
-			if c.problem == "" && err != nil || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
-				t.Errorf("error %v, want %q", err, c.problem)
-			}
-			if c.problem == "" && (len(got.steps) != c.steps || got.SDK != "x") {
-				t.Errorf("%+v", got)
 			}
 		})
 	}

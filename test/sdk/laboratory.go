@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
 
 // laboratory examines SDKs, one after the other, so that their times can be compared.
@@ -22,7 +24,7 @@ type finding struct {
 	skipped string
 	// broken is why the examination did not get to its end.
 	broken  error
-	direct  transcript
+	direct  transcript.Transcript
 	through comparison
 	// faults is nil when they were not asked for.
 	faults   *trial
@@ -137,10 +139,10 @@ func (l *laboratory) withUpstream(use func(place) error) error {
 	return use(at)
 }
 
-func (l *laboratory) throughSidecar(ctx context.Context, f *finding, upstream place) (transcript, error) {
+func (l *laboratory) throughSidecar(ctx context.Context, f *finding, upstream place) (transcript.Transcript, error) {
 	proxy, err := startSidecar(ctx, l.binary, upstream, anywhere)
 	if err != nil {
-		return transcript{}, err
+		return transcript.Transcript{}, err
 	}
 	t, err := play(ctx, f.sdk, l.cache, proxy.at, l.options, "scenario")
 	l.show(t)
@@ -179,12 +181,12 @@ func (l *laboratory) underFaults(ctx context.Context, f *finding, upstream place
 	return err
 }
 
-func (l *laboratory) show(t transcript) {
+func (l *laboratory) show(t transcript.Transcript) {
 	if !l.verbose {
 		return
 	}
 	fmt.Fprintf(l.log, "--- %s %s\n", t.SDK, t.Version)
-	for _, s := range t.steps {
-		fmt.Fprintf(l.log, "%8.1f ms  %s: %.160s\n", s.Millis, s.Name, s.outcome())
+	for _, s := range t.Steps {
+		fmt.Fprintf(l.log, "%8.1f ms  %s: %.160s\n", s.Millis, s.Name, outcome(s))
 	}
 }

@@ -204,7 +204,7 @@ func (m matrix) writeUnimplemented(b *strings.Builder) {
 	by := map[string][]string{}
 	var order []string
 	for _, f := range m.findings {
-		for _, s := range f.direct.steps {
+		for _, s := range f.direct.Steps {
 			if s.Error == nil || !strings.EqualFold(strings.ReplaceAll(s.Error.Code, "_", ""), "unimplemented") {
 				continue
 			}

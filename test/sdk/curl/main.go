@@ -6,39 +6,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
-
-const (
-	maxRepeats  = 20
-	repeatPause = 50 * time.Millisecond
-	maxResult   = 300 // bytes of a result that are shown
-)
-
-// line is what the runner reads. Its form is the same for every SDK.
-type line struct {
-	Step    string   `json:"step"`
-	Kind    string   `json:"kind"`
-	OK      bool     `json:"ok"`
-	Result  string   `json:"result,omitempty"`
-	Digest  string   `json:"digest,omitempty"`
-	Error   *failure `json:"error,omitempty"`
-	Repeats []string `json:"repeats,omitempty"`
-	Millis  float64  `json:"ms"`
-}
-
-type failure struct {
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
 
 func main() {
 	if err := run(context.Background()); err != nil {
@@ -53,8 +29,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	words := strings.Fields(string(version))
-	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(map[string]string{"sdk": words[0], "version": words[1], "runtime": strings.Trim(words[2], "()")}); err != nil {
+	out, err := transcript.Begin(os.Stdout, transcript.Identity{SDK: words[0], Version: words[1], Runtime: strings.Trim(words[2], "()")})
+	if err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "sdk-curl-")
@@ -62,21 +38,18 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	u := user{base: "http://" + os.Getenv("SDK_TARGET"), dir: dir}
+	u := user{base: "http://" + os.Getenv("SDK_TARGET"), dir: dir, out: out}
 	if os.Getenv("SDK_MODE") == "attempts" {
-		u.take, u.out = u.takeOnce, out
 		return u.attempts(ctx)
 	}
 	u.call(ctx, "DELETE", "/collections/"+items, "") // of an earlier run
-	u.take, u.out = u.takePatiently, out
 	return u.scenario(ctx)
 }
 
 // user is somebody at a shell.
 type user struct {
 	base, dir string
-	out       *json.Encoder
-	take      func(ctx context.Context, kind, method, path, body string, flags []string) (answer, []string)
+	out       *transcript.Writer
 }
 
 // answer is what curl got.
@@ -86,42 +59,28 @@ type answer struct {
 	failed string // what curl says about having got none
 }
 
-// step makes a request and reports what came. Errors of HTTP are results; it is the runner that compares them.
-func (u *user) step(ctx context.Context, name, kind, method, path, body string, flags ...string) (answer, error) {
-	l := line{Step: name, Kind: kind}
-	start := time.Now()
-	a, repeats := u.take(ctx, kind, method, path, body, flags)
-	l.Millis, l.Repeats = float64(time.Since(start).Microseconds())/1000, repeats
-	text := append([]byte(a.status+" "), canonical(a.body)...)
+// step makes a request and reports what came. It returns the last answer.
+func (u *user) step(ctx context.Context, name string, kind transcript.Kind, method, path, body string, flags ...string) (a answer, err error) {
+	err = u.out.Step(name, kind, func() transcript.Outcome {
+		a = u.call(ctx, method, path, body, flags...)
+		return a.outcome()
+	})
+	return a, err
+}
+
+// outcome takes errors of HTTP for results; it is the runner that compares them.
+func (a answer) outcome() transcript.Outcome {
+	body := transcript.Canonical(a.body, forget)
+	o := transcript.Outcome{Text: append([]byte(a.status+" "), body...)}
 	switch {
 	case a.failed != "":
-		l.Error = &failure{Type: "curl", Message: a.failed}
+		o.Failure = &transcript.Failure{Type: "curl", Message: a.failed}
 	case strings.HasPrefix(a.status, "501"):
-		l.Error = &failure{Type: "HTTP", Code: "Unimplemented", Message: string(text)}
-	default:
-		l.OK = true
-		l.Digest = fmt.Sprintf("%x", sha256.Sum256(text))[:16]
-		l.Result = strings.ToValidUTF8(string(text[:min(len(text), maxResult)]), "")
+		o.Failure = &transcript.Failure{Type: "HTTP", Code: "Unimplemented", Message: string(o.Text)}
+	case strings.HasPrefix(a.status, "503"):
+		o.Unreachable = string(body)
 	}
-	return a, u.out.Encode(l)
-}
-
-func (u *user) takeOnce(ctx context.Context, _, method, path, body string, flags []string) (answer, []string) {
-	return u.call(ctx, method, path, body, flags...), nil
-}
-
-// takePatiently makes a write that failed because Qdrant was out of reach again, as a user would: the steps after it
-// need what it does.
-func (u *user) takePatiently(ctx context.Context, kind, method, path, body string, flags []string) (answer, []string) {
-	var repeats []string
-	for {
-		a := u.call(ctx, method, path, body, flags...)
-		if kind != unsafe || !strings.HasPrefix(a.status, "503") || len(repeats) == maxRepeats {
-			return a, repeats
-		}
-		repeats = append(repeats, string(canonical(a.body)))
-		time.Sleep(repeatPause) //nolint:forbidigo // a user who waits a moment
-	}
+	return o
 }
 
 func (u *user) call(ctx context.Context, method, path, body string, flags ...string) answer {
@@ -144,32 +103,9 @@ func (u *user) call(ctx context.Context, method, path, body string, flags ...str
 
 func (u *user) file(name string) string { return filepath.Join(u.dir, name) }
 
-// canonical is an answer without what differs between equal runs.
-func canonical(body []byte) []byte {
-	var message map[string]any
-	if json.Unmarshal(body, &message) != nil {
-		return body // a page, or a file
-	}
-	forget(message)
-	text, err := json.Marshal(message)
-	if err != nil {
-		panic(err) // it was JSON a moment ago
-	}
-	return text
-}
-
-func forget(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, name := range []string{"time", "usage", "operation_id", "version", "creation_time", "checksum"} {
-			delete(v, name)
-		}
-		for _, each := range v {
-			forget(each)
-		}
-	case []any:
-		for _, each := range v {
-			forget(each)
-		}
+// forget drops what differs between equal runs.
+func forget(object map[string]any) {
+	for _, name := range []string{"time", "usage", "operation_id", "version", "creation_time", "checksum"} {
+		delete(object, name)
 	}
 }

@@ -6,19 +6,23 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
 
 const (
 	items = "sdk-items"
 
-	read   = "read"   // must succeed when the wire fails
-	unsafe = "unsafe" // any write: it may fail, and is then repeated by the user
+	read   = transcript.Read
+	unsafe = transcript.Unsafe // any write
 )
 
 // request is a step whose name says all about it.
 type request struct {
-	name, kind, method, path, body string
-	flags                          []string
+	name               string
+	kind               transcript.Kind
+	method, path, body string
+	flags              []string
 }
 
 func (u *user) scenario(ctx context.Context) error {

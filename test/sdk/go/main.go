@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -51,8 +50,10 @@ func run(ctx context.Context) error {
 	}
 	defer client.Close()
 
-	s := newScenario(ctx, client, os.Stdout)
-	s.introduce(version(), runtime.Version())
+	s, err := newScenario(ctx, client, os.Stdout)
+	if err != nil {
+		return err
+	}
 	if os.Getenv("SDK_MODE") == "attempts" {
 		s.attempts()
 		return nil

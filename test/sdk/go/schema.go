@@ -9,7 +9,7 @@ import (
 // clear removes what an earlier run may have left. It is no step.
 func (s *scenario) clear() {
 	for _, name := range []string{items, named} {
-		for range maxRepeats {
+		for range 20 {
 			if exists, err := s.client.CollectionExists(s.ctx, name); err == nil && !exists {
 				break
 			}

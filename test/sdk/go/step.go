@@ -3,12 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"reflect"
+	"runtime"
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
@@ -16,91 +15,52 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-)
 
-// kind is what may happen to a step when the wire fails.
-type kind string
-
-const (
-	read   kind = "read"   // must succeed
-	write  kind = "write"  // idempotent: must succeed
-	unsafe kind = "unsafe" // may fail, and is then repeated by the user
+	"qdrant-sidecar/test/sdk/transcript"
 )
 
 const (
+	read   = transcript.Read
+	write  = transcript.Write
+	unsafe = transcript.Unsafe
+
 	stepTimeout = time.Minute
-	maxRepeats  = 20
-	repeatPause = 50 * time.Millisecond
-	maxResult   = 300 // bytes of a result that are shown
 )
-
-// line is what the runner reads. Its form is the same for every SDK.
-type line struct {
-	Step    string   `json:"step"`
-	Kind    kind     `json:"kind"`
-	OK      bool     `json:"ok"`
-	Result  string   `json:"result,omitempty"`
-	Digest  string   `json:"digest,omitempty"`
-	Error   *failure `json:"error,omitempty"`
-	Repeats []string `json:"repeats,omitempty"`
-	Millis  float64  `json:"ms"`
-}
-
-type failure struct {
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
 
 type scenario struct {
 	ctx    context.Context
 	client *qdrant.Client
-	out    *json.Encoder
+	out    *transcript.Writer
 }
 
-func newScenario(ctx context.Context, client *qdrant.Client, out io.Writer) *scenario {
-	return &scenario{ctx: ctx, client: client, out: json.NewEncoder(out)}
+func newScenario(ctx context.Context, client *qdrant.Client, out io.Writer) (*scenario, error) {
+	w, err := transcript.Begin(out, transcript.Identity{SDK: "go-client", Version: version(), Runtime: runtime.Version()})
+	return &scenario{ctx: ctx, client: client, out: w}, err
 }
 
-func (s *scenario) introduce(version, runtime string) {
-	s.print(map[string]string{"sdk": "go-client", "version": version, "runtime": runtime})
-}
-
-func (s *scenario) print(v any) {
-	if err := s.out.Encode(v); err != nil {
+// step makes a call and reports its outcome.
+func (s *scenario) step(name string, kind transcript.Kind, call func(context.Context) (any, error)) {
+	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
+	defer cancel()
+	err := s.out.Step(name, kind, func() transcript.Outcome {
+		result, err := call(ctx)
+		switch {
+		case status.Code(err) == codes.Unavailable:
+			return transcript.Outcome{Failure: describe(err), Unreachable: err.Error()}
+		case err != nil:
+			return transcript.Outcome{Failure: describe(err)}
+		default:
+			return transcript.Outcome{Text: canonical(result)}
+		}
+	})
+	if err != nil {
 		panic(err) // the runner is gone
 	}
 }
 
-// step makes a call and reports its outcome. An unsafe call that failed because Qdrant was out of reach is made again,
-// as a user would: the steps after it need what it does.
-func (s *scenario) step(name string, k kind, call func(context.Context) (any, error)) {
-	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
-	defer cancel()
-	l := line{Step: name, Kind: k}
-	start := time.Now()
-	result, err := call(ctx)
-	for k == unsafe && len(l.Repeats) < maxRepeats && status.Code(err) == codes.Unavailable {
-		l.Repeats = append(l.Repeats, err.Error())
-		time.Sleep(repeatPause) //nolint:forbidigo // a user who waits a moment
-		result, err = call(ctx)
-	}
-	l.Millis = float64(time.Since(start).Microseconds()) / 1000
-	if err != nil {
-		l.Error = describe(err)
-	} else {
-		l.OK = true
-		text := canonical(result)
-		sum := sha256.Sum256(text)
-		l.Digest = hex.EncodeToString(sum[:8])
-		l.Result = string(text[:min(len(text), maxResult)])
-	}
-	s.print(l)
-}
-
-func describe(err error) *failure {
+func describe(err error) *transcript.Failure {
 	st := status.Convert(err)
-	f := &failure{Type: fmt.Sprintf("%T", err), Code: st.Code().String(), Message: err.Error()}
+	f := &transcript.Failure{Type: fmt.Sprintf("%T", err), Code: st.Code().String(), Message: err.Error()}
 	if st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded {
 		f.Message = "" // who notices first, the client or the server, is a race
 	}

@@ -5,9 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"debug/buildinfo"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,31 +14,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
-
-const (
-	maxRepeats  = 20
-	repeatPause = 50 * time.Millisecond
-	maxResult   = 300 // bytes of a result that are shown
-)
-
-// line is what the runner reads. Its form is the same for every SDK.
-type line struct {
-	Step    string   `json:"step"`
-	Kind    string   `json:"kind"`
-	OK      bool     `json:"ok"`
-	Result  string   `json:"result,omitempty"`
-	Digest  string   `json:"digest,omitempty"`
-	Error   *failure `json:"error,omitempty"`
-	Repeats []string `json:"repeats,omitempty"`
-	Millis  float64  `json:"ms"`
-}
-
-type failure struct {
-	Type    string `json:"type"` // the exit code
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
 
 func main() {
 	if err := run(context.Background()); err != nil {
@@ -59,8 +35,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(map[string]string{"sdk": "grpcurl", "version": info.Main.Version, "runtime": info.GoVersion}); err != nil {
+	out, err := transcript.Begin(os.Stdout, transcript.Identity{SDK: "grpcurl", Version: info.Main.Version, Runtime: info.GoVersion})
+	if err != nil {
 		return err
 	}
 	steps := steps()
@@ -70,7 +46,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	for _, s := range steps {
-		if err := out.Encode(u.take(ctx, s)); err != nil {
+		if err := out.Step(s.name, s.kind, func() transcript.Outcome { return u.call(ctx, s) }); err != nil {
 			return err
 		}
 	}
@@ -82,10 +58,11 @@ type user struct{ grpcurl, target string }
 
 // clear removes what an earlier run may have left. It is no step.
 func (u user) clear(ctx context.Context) error {
+	const patience = 20
 	for _, name := range []string{items, named} {
-		var failed *failure
-		for range maxRepeats {
-			if _, failed = u.call(ctx, step{method: "qdrant.Collections/Delete", request: fmt.Sprintf(`{"collection_name": %q}`, name)}); failed == nil {
+		var failed *transcript.Failure
+		for range patience {
+			if failed = u.call(ctx, step{method: "qdrant.Collections/Delete", request: fmt.Sprintf(`{"collection_name": %q}`, name)}).Failure; failed == nil {
 				break
 			}
 		}
@@ -96,27 +73,7 @@ func (u user) clear(ctx context.Context) error {
 	return nil
 }
 
-// take makes a call and reports its outcome. An unsafe call that failed because Qdrant was out of reach is made again,
-// as a user would: the steps after it need what it does.
-func (u user) take(ctx context.Context, s step) line {
-	l := line{Step: s.name, Kind: s.kind}
-	start := time.Now()
-	text, failed := u.call(ctx, s)
-	for s.kind == unsafe && failed != nil && failed.Code == "Unavailable" && len(l.Repeats) < maxRepeats {
-		l.Repeats = append(l.Repeats, failed.Message)
-		time.Sleep(repeatPause) //nolint:forbidigo // a user who waits a moment
-		text, failed = u.call(ctx, s)
-	}
-	l.Millis = float64(time.Since(start).Microseconds()) / 1000
-	if l.Error = failed; failed == nil {
-		l.OK = true
-		l.Digest = fmt.Sprintf("%x", sha256.Sum256(text))[:16]
-		l.Result = string(text[:min(len(text), maxResult)])
-	}
-	return l
-}
-
-func (u user) call(ctx context.Context, s step) ([]byte, *failure) {
+func (u user) call(ctx context.Context, s step) transcript.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	args := append([]string{"-plaintext"}, s.flags...)
@@ -131,14 +88,18 @@ func (u user) call(ctx context.Context, s step) ([]byte, *failure) {
 	cmd := exec.CommandContext(ctx, u.grpcurl, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(s.request), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, describe(err, stderr.String())
+		failed := describe(err, stderr.String())
+		if failed.Code == "Unavailable" {
+			return transcript.Outcome{Failure: failed, Unreachable: failed.Message}
+		}
+		return transcript.Outcome{Failure: failed}
 	}
-	return canonical(stdout.Bytes()), nil
+	return transcript.Outcome{Text: transcript.Canonical(stdout.Bytes(), forget)}
 }
 
 // describe reads what grpcurl prints of an error, beginning with its code and message.
-func describe(err error, stderr string) *failure {
-	f := &failure{Type: "error", Message: strings.TrimSpace(stderr)}
+func describe(err error, stderr string) *transcript.Failure {
+	f := &transcript.Failure{Type: "error", Message: strings.TrimSpace(stderr)}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		f.Type = fmt.Sprintf("exit %d", exit.ExitCode())
 	}
@@ -147,41 +108,18 @@ func describe(err error, stderr string) *failure {
 	}
 	if strings.Contains(stderr, "DeadlineExceeded") {
 		// Who notices first, the client or the server, and at the call or before it, at reflection, is a race.
-		return &failure{Code: "DeadlineExceeded"}
+		return &transcript.Failure{Code: "DeadlineExceeded"}
 	}
 	return f
 }
 
-// canonical is an answer without what differs between equal runs: times, and the numbers of operations and versions of
-// points, in which a write that had to be repeated counts twice.
-func canonical(answer []byte) []byte {
-	var message map[string]any
-	if json.Unmarshal(answer, &message) != nil {
-		return answer // not JSON: a list or a description
-	}
-	forget(message)
-	text, err := json.Marshal(message)
-	if err != nil {
-		panic(err) // it was JSON a moment ago
-	}
-	return text
-}
-
-func forget(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		delete(v, "time")
-		delete(v, "usage")
-		delete(v, "operationId")
-		if _, isPoint := v["id"]; isPoint {
-			delete(v, "version")
-		}
-		for _, each := range v {
-			forget(each)
-		}
-	case []any:
-		for _, each := range v {
-			forget(each)
-		}
+// forget drops what differs between equal runs: times, and the numbers of operations and versions of points, in which a
+// write that had to be repeated counts twice.
+func forget(object map[string]any) {
+	delete(object, "time")
+	delete(object, "usage")
+	delete(object, "operationId")
+	if _, isPoint := object["id"]; isPoint {
+		delete(object, "version")
 	}
 }

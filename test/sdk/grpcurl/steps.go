@@ -4,23 +4,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"qdrant-sidecar/test/sdk/transcript"
 )
 
 const (
 	items = "sdk-items" // 2,000 points of one vector
 	named = "sdk-named" // two points of several vectors
 
-	read   = "read"   // must succeed when the wire fails
-	write  = "write"  // idempotent: must succeed
-	unsafe = "unsafe" // may fail, and is then repeated by the user
+	read   = transcript.Read
+	write  = transcript.Write
+	unsafe = transcript.Unsafe
 )
 
 // step is one run of grpcurl.
 type step struct {
-	name, kind string
-	method     string // and what else follows the address
-	request    string // JSON; empty when there is none to send
-	flags      []string
+	name    string
+	kind    transcript.Kind
+	method  string // and what else follows the address
+	request string // JSON; empty when there is none to send
+	flags   []string
 }
 
 func steps() []step {
@@ -134,7 +137,7 @@ func queries() []step {
 }
 
 func edits() []step {
-	edit := func(name, kind, method, rest string) step {
+	edit := func(name string, kind transcript.Kind, method, rest string) step {
 		return step{name: name, kind: kind, method: "qdrant.Points/" + method, request: `{"collection_name": "sdk-items", "wait": true, ` + rest + `}`}
 	}
 	return []step{
