@@ -66,8 +66,8 @@ conformance: ## Run h2spec and gRPC's interop suite against the built sidecar
 	go test -race -count=1 -timeout 10m ./test/conformance
 
 .PHONY: test-sdks
-test-sdks: ## Play the SDKs' scenarios through the sidecar, and while the wire fails (SDKS=all: every SDK, into docs/compatibility.md)
-	go run ./test/sdk -sdks '$(SDKS)' -faults -max-attempts 4 $(if $(filter all,$(SDKS)),-o docs/compatibility.md,-slower=false) $(ARGS)
+test-sdks: ## Play the SDKs' scenarios through the sidecar, and while the wire fails (SDKS=all: every SDK, an idle minute each, into docs/compatibility.md)
+	go run ./test/sdk -sdks '$(SDKS)' -faults -max-attempts 4 $(if $(filter all,$(SDKS)),-o docs/compatibility.md -idle 1m,-slower=false) $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: ## Install the proxies that bench compares with (Debian, as root)

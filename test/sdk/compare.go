@@ -52,6 +52,13 @@ func confirmed(first, second []remark) []remark {
 	})
 }
 
+// without returns the remarks about steps that others are not about.
+func without(list, others []remark) []remark {
+	return slices.DeleteFunc(list, func(r remark) bool {
+		return slices.ContainsFunc(others, func(other remark) bool { return other.step == r.step })
+	})
+}
+
 // differ says what a user would notice, or nothing.
 func differ(want transcript.Step, got *transcript.Step) string {
 	switch {

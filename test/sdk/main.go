@@ -5,24 +5,23 @@
 //	go run ./test/sdk -sdks all              every SDK whose toolchain is here
 //	go run ./test/sdk -sdks go -faults       with the wire failing, too
 //
-// Its upstream is the embedded Qdrant, or with -url or QDRANT_E2E_URL a real one. SDKs come from their public
-// registries in the versions that the folders here pin, into .cache/sdk. Run it in the module's root.
+// Its upstream is the embedded Qdrant, or with QDRANT_E2E_URL a real one, as for the tests (package test/live). SDKs come
+// from their public registries in the versions that the folders here pin, into .cache/sdk. Run it in the module's root.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
+
+	"qdrant-sidecar/test/live"
 )
 
 func main() {
@@ -35,8 +34,7 @@ func main() {
 // options are what the command line says.
 type options struct {
 	sdks        string
-	url         string
-	restURL     string
+	live        live.Qdrant // one without nodes is the embedded one
 	sidecar     string
 	output      string
 	readme      string
@@ -56,8 +54,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("sdk", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.sdks, "sdks", "go,python,js,curl", "comma list of `names`, or all")
-	f.StringVar(&o.url, "url", os.Getenv("QDRANT_E2E_URL"), "gRPC `address` of a real Qdrant, http://host:6334, instead of the embedded one")
-	f.StringVar(&o.restURL, "rest-url", os.Getenv("QDRANT_E2E_REST_URL"), "REST `address` of the same Qdrant, if that is not port 6333 of its host")
 	f.StringVar(&o.sidecar, "sidecar", "", "a `binary` to test instead of building one")
 	f.StringVar(&o.output, "o", "", "`file` that the matrix is written to, as well as printed")
 	f.StringVar(&o.readme, "readme", "README.md", "`file` whose snippets are run")
@@ -79,15 +75,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.rate <= 0 || o.rate > 1 {
 		return o, fmt.Errorf("-rate is %v and must be above 0 and at most 1", o.rate)
 	}
-	o.url, o.restURL = strings.TrimPrefix(o.url, "http://"), strings.TrimPrefix(o.restURL, "http://")
-	if o.url == "" {
-		return o, nil
+	var err error
+	o.live, err = live.Named(os.Getenv)
+	switch {
+	case err != nil:
+		return o, err
+	case len(o.live.Nodes) > 1:
+		return o, fmt.Errorf("%s names a cluster, and the scenarios need a single node", live.URL)
+	case o.live.APIKey != "":
+		return o, fmt.Errorf("%s is set, and the scenarios have no key to show", live.APIKey)
 	}
-	host, _, err := net.SplitHostPort(o.url)
-	if err != nil {
-		return o, fmt.Errorf("-url is %q and must be http://host:port", o.url)
-	}
-	o.restURL = cmp.Or(o.restURL, net.JoinHostPort(host, "6333"))
 	return o, nil
 }
 

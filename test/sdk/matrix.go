@@ -73,7 +73,7 @@ func (m matrix) verdict(stderr io.Writer) int {
 func (m matrix) markdown() string {
 	var b strings.Builder
 	upstream := "the embedded Qdrant (`memory://`)"
-	if m.url != "" {
+	if m.isLive() {
 		upstream = "a real Qdrant"
 	}
 	fmt.Fprintf(&b, `# Compatibility
@@ -88,6 +88,7 @@ the scenario was %v.
 `, upstream, slack, m.idle)
 	m.writeTable(&b)
 	m.writeRemarks(&b, "Different", func(f finding) []remark { return f.through.different })
+	m.writeRemarks(&b, "Different from run to run, without the sidecar", func(f finding) []remark { return f.unsteady })
 	m.writeRemarks(&b, "Slower", func(f finding) []remark { return f.through.slower })
 	m.writeFaults(&b)
 	m.writeAttempts(&b)

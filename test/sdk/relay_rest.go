@@ -14,6 +14,13 @@ func (l *link) exchange() {
 		if err != nil {
 			return
 		}
+		if request.Header.Get("Expect") != "" {
+			// It is Qdrant's to say, but it always says so, and the body is read here before it is passed on.
+			request.Header.Del("Expect")
+			if _, err := io.WriteString(l.down, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+				return
+			}
+		}
 		drawn := l.relay.draw()
 		if drawn == cutBefore {
 			l.end(true)

@@ -59,6 +59,9 @@ func startSidecar(ctx context.Context, binary string, upstream, listen place) (*
 		"QDRANT_METRICS_LISTEN=127.0.0.1:0",
 		"QDRANT_ADMIN_LISTEN=off",
 		"QDRANT_DRAIN_TIMEOUT=1s",
+		// Directly, reads without a deadline have any time there is. On a slow machine some need more than the 5 s that
+		// the sidecar gives them.
+		"QDRANT_TIMEOUT=1m",
 	)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {

@@ -70,7 +70,9 @@ func (l *laboratory) runSnippets(ctx context.Context, f *finding, snippets []sni
 		if !f.takes(s) {
 			continue
 		}
-		err := l.withUpstream(func(upstream place) error { return l.runSnippet(ctx, f, s, upstream) })
+		err := l.withUpstream(func(upstream place) error {
+			return l.cleanedUp(ctx, upstream, func() error { return l.runSnippet(ctx, f, s, upstream) })
+		})
 		f.snippets = append(f.snippets, snippetRun{s, err})
 	}
 	return nil

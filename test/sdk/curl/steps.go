@@ -74,8 +74,9 @@ func schema() []request {
 func points() []request {
 	var batch strings.Builder
 	for i := range 2000 {
-		fmt.Fprintf(&batch, `,{"id": %d, "vector": [%d, %d, 1, 2], "payload": {"n": %d, "color": "%s"}}`,
-			i, i*7919%1000+1, i*104729%1000+1, i, []string{"red", "green", "blue"}[i%3])
+		v := transcript.Vector(i)
+		fmt.Fprintf(&batch, `,{"id": %d, "vector": [%d, %d, %d, %d], "payload": {"n": %d, "color": "%s"}}`,
+			i, v[0], v[1], v[2], v[3], i, []string{"red", "green", "blue"}[i%3])
 	}
 	path := "/collections/" + items + "/points"
 	return []request{

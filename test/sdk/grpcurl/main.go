@@ -105,6 +105,8 @@ func describe(err error, stderr string) *transcript.Failure {
 	}
 	if match := regexp.MustCompile(`(?s)Code: (\w+)\s+Message: (.*)`).FindStringSubmatch(stderr); match != nil {
 		f.Code, f.Message = match[1], strings.TrimSpace(match[2])
+	} else if match := regexp.MustCompile(`code = (\w+) desc = `).FindStringSubmatch(stderr); match != nil {
+		f.Code = match[1] // of reflection
 	}
 	if strings.Contains(stderr, "DeadlineExceeded") {
 		// Who notices first, the client or the server, and at the call or before it, at reflection, is a race.
@@ -121,5 +123,8 @@ func forget(object map[string]any) {
 	delete(object, "operationId")
 	if _, isPoint := object["id"]; isPoint {
 		delete(object, "version")
+	}
+	if _, isSnapshot := object["creationTime"]; isSnapshot {
+		clear(object)
 	}
 }

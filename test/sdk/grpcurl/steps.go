@@ -36,11 +36,12 @@ func steps() []step {
 
 func reflection() []step {
 	return []step{
-		{name: "list services", kind: read, method: "list"},
-		{name: "list methods", kind: read, method: "list qdrant.Points"},
-		{name: "describe a method", kind: read, method: "describe qdrant.Points.Upsert"},
-		{name: "describe a message", kind: read, method: "describe .qdrant.PointStruct"},
-		{name: "describe nothing", kind: read, method: "describe qdrant.Nothing"},
+		// A stream is not repeated once anything of it was sent.
+		{name: "list services", kind: unsafe, method: "list"},
+		{name: "list methods", kind: unsafe, method: "list qdrant.Points"},
+		{name: "describe a method", kind: unsafe, method: "describe qdrant.Points.Upsert"},
+		{name: "describe a message", kind: unsafe, method: "describe .qdrant.PointStruct"},
+		{name: "describe nothing", kind: unsafe, method: "describe qdrant.Nothing"},
 		// Nobody but Qdrant says how it is, so the sidecar repeats neither.
 		{name: "gRPC health", kind: unsafe, method: "grpc.health.v1.Health/Check"},
 		{name: "health check", kind: unsafe, method: "qdrant.Qdrant/HealthCheck"},
@@ -91,12 +92,8 @@ func upsert(first, number int) string {
 	points := make([]object, number)
 	for k := range points {
 		i := first + k
-		vector := make([]float64, 4)
-		for j := range vector {
-			vector[j] = float64((i*7919+j*104729+i*j*31)%1000003) / 1000003
-		}
 		points[k] = object{
-			"id": object{"num": i}, "vectors": object{"vector": object{"dense": object{"data": vector}}},
+			"id": object{"num": i}, "vectors": object{"vector": object{"dense": object{"data": transcript.Vector(i)}}},
 			"payload": object{
 				"n": object{"integer_value": i}, "color": object{"string_value": []string{"red", "green", "blue"}[i%3]},
 			},
@@ -170,7 +167,8 @@ func rest() []step {
 		}
 	}
 	return []step{
-		{name: "create snapshot", kind: unsafe, method: "qdrant.Snapshots/CreateFull"},
+		// It is gone with its collection.
+		{name: "create snapshot", kind: unsafe, method: "qdrant.Snapshots/Create", request: `{"collection_name": "sdk-named"}`},
 		{name: "no such method", kind: read, method: "qdrant.Points/Nothing", request: `{}`},
 		{name: "timeout", kind: read, method: "qdrant.Points/QueryBatch", request: slow, flags: []string{"-max-time", "0.2"}},
 		{name: "count after giving up", kind: read, method: "qdrant.Points/Count", request: `{"collection_name": "sdk-items", "exact": true}`},
