@@ -47,8 +47,12 @@ func (l *laboratory) examine(ctx context.Context, chosen []sdk) matrix {
 	for _, s := range chosen {
 		start := time.Now()
 		f := finding{sdk: s}
-		if f.skipped = l.skip(s); f.skipped == "" {
+		f.skipped = skip(s)
+		switch {
+		case f.skipped == "":
 			f.broken = l.run(ctx, &f, snippets)
+		case s.always && s.pending == "":
+			f.broken = fmt.Errorf("%s, and this SDK is always played", f.skipped)
 		}
 		f.took = time.Since(start).Round(time.Second)
 		fmt.Fprintf(l.log, "sdk: %-20s %s (%v)\n", s.label, f.summary(), f.took)
@@ -57,7 +61,7 @@ func (l *laboratory) examine(ctx context.Context, chosen []sdk) matrix {
 	return m
 }
 
-func (l *laboratory) skip(s sdk) string {
+func skip(s sdk) string {
 	if s.pending != "" {
 		return s.pending
 	}

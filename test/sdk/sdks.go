@@ -25,6 +25,8 @@ type sdk struct {
 	rest bool
 	// pending says why its scenario is not played, if that is so.
 	pending string
+	// always says that its tools must be here when it is asked for. Others are skipped without theirs.
+	always bool
 	// tools are the programs that installing and running take.
 	tools []string
 	// pins are the files that decide what is installed.
@@ -43,7 +45,7 @@ type sdk struct {
 func all() []sdk {
 	list := []sdk{
 		{
-			name: "go", label: "Go", tools: []string{"go"}, fences: []string{"go"},
+			name: "go", label: "Go", always: true, tools: []string{"go"}, fences: []string{"go"},
 			install: func(ctx context.Context, cache string) error {
 				return do(ctx, "", "go", "build", "-o", filepath.Join(cache, "go"), "./"+source+"/go")
 			},
@@ -63,7 +65,7 @@ func all() []sdk {
 func python() []sdk {
 	interpreter := func(cache string) string { return pythonIn(cache, "python") }
 	base := sdk{
-		name: "python", tools: []string{"python3"}, pins: []string{"python/requirements.txt"},
+		name: "python", always: true, tools: []string{"python3"}, pins: []string{"python/requirements.txt"},
 		install: virtualEnvironment("python", "python/requirements.txt"),
 		command: func(cache string) []string { return []string{interpreter(cache), source + "/python/scenario.py"} },
 	}
@@ -110,7 +112,7 @@ func frameworks() []sdk {
 
 func javascript() []sdk {
 	grpc := sdk{
-		name: "js", label: "JavaScript", tools: []string{"node", "npm"}, fences: []string{"js"}, mark: "js-client-grpc",
+		name: "js", label: "JavaScript", always: true, tools: []string{"node", "npm"}, fences: []string{"js"}, mark: "js-client-grpc",
 		pins: []string{"js"},
 		// Node looks for packages beside the program, so the program goes where they are.
 		install: func(ctx context.Context, cache string) error {
