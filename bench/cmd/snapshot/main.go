@@ -18,11 +18,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
 
 	"qdrant-sidecar/bench/internal/process"
+	"qdrant-sidecar/bench/internal/target"
 )
 
 func main() {
@@ -247,40 +249,17 @@ func sidecar(ctx context.Context, dir, upstream, address string) (*process.Proce
 	}})
 }
 
-// nginxConfig is that of a plain proxy for bodies of any size, which it passes on as they come.
-const nginxConfig = `daemon off;
-user root;
-worker_processes auto;
-pid nginx.pid;
-error_log stderr crit;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  client_max_body_size 0;
-  server {
-    listen %s;
-    location / {
-      proxy_pass http://%s;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_request_buffering off;
-      proxy_buffers 8 64k;
-      proxy_buffer_size 64k;
-      proxy_max_temp_file_size 0;
-    }
-  }
-}
-`
-
 func nginx(_ context.Context, dir, upstream, address string) (*process.Process, error) {
-	config := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, address, upstream), 0o644); err != nil {
-		return nil, err
+	t := target.Files()
+	program := t.Find()
+	if program == "" {
+		return nil, fmt.Errorf("nginx is not installed: %s", t.Install)
 	}
-	return process.Start(process.Spec{Name: "nginx.run", Dir: dir, Args: []string{"/usr/sbin/nginx", "-p", dir, "-c", config}})
+	command := t.Command(target.Setup{Dir: dir, Program: program, Listen: address, Upstream: upstream, Threads: runtime.NumCPU()})
+	for name, content := range command.Files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return process.Start(process.Spec{Name: "nginx.run", Dir: dir, Args: command.Args})
 }
