@@ -56,6 +56,9 @@ func (l *laboratory) examine(ctx context.Context, chosen []sdk) matrix {
 		}
 		f.took = time.Since(start).Round(time.Second)
 		fmt.Fprintf(l.log, "sdk: %-20s %s (%v)\n", s.label, f.summary(), f.took)
+		for _, problem := range f.problems(l.options) {
+			fmt.Fprintf(l.log, "sdk: %-20s %s\n", "", brief(problem)) // now, for all of them take long
+		}
 		m.findings = append(m.findings, f)
 	}
 	return m

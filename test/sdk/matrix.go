@@ -44,29 +44,38 @@ func (m matrix) verdict(stderr io.Writer) int {
 		if f.skipped != "" {
 			fmt.Fprintf(stderr, "sdk: SKIPPED: %s: %s\n", f.label, f.skipped)
 		}
-		if f.broken != nil {
-			bad("%s: %v", f.label, f.broken)
-		}
-		for _, d := range f.through.different {
-			bad("%s: %s: %s", f.label, d.step, d.text)
-		}
-		if f.faults != nil {
-			for _, d := range f.faults.failed {
-				bad("%s with faults: %s: %s", f.label, d.step, d.text)
-			}
-		}
-		for _, a := range f.attempts {
-			if m.maxAttempts > 0 && a.through > m.maxAttempts {
-				bad("%s: %s reached Qdrant %d times, which is more than %d", f.label, a.call, a.through, m.maxAttempts)
-			}
-		}
-		for _, s := range f.snippets {
-			if s.err != nil {
-				bad("%s: the snippet in line %d of %s: %v", f.label, s.line, m.readme, s.err)
-			}
+		for _, problem := range f.problems(m.options) {
+			bad("%s: %s", f.label, problem)
 		}
 	}
 	return code
+}
+
+// problems are what must not be of an SDK.
+func (f finding) problems(o options) (list []string) {
+	bad := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if f.broken != nil {
+		bad("%v", f.broken)
+	}
+	for _, d := range f.through.different {
+		bad("%s: %s", d.step, d.text)
+	}
+	if f.faults != nil {
+		for _, d := range f.faults.failed {
+			bad("with faults: %s: %s", d.step, d.text)
+		}
+	}
+	for _, a := range f.attempts {
+		if o.maxAttempts > 0 && a.through > o.maxAttempts {
+			bad("%s reached Qdrant %d times, which is more than %d", a.call, a.through, o.maxAttempts)
+		}
+	}
+	for _, s := range f.snippets {
+		if s.err != nil {
+			bad("the snippet in line %d of %s: %v", s.line, o.readme, s.err)
+		}
+	}
+	return list
 }
 
 // markdown is docs/compatibility.md.
