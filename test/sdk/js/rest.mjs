@@ -94,6 +94,7 @@ async function patiently(write) {
       return await write();
     } catch (error) {
       if (error.status !== 503 || i === 20) throw error;
+      await pause(50);
     }
   }
 }
