@@ -139,7 +139,7 @@ func TestWrongPort(t *testing.T) {
 	t.Cleanup(func() { upstream.Close() })
 	s := sidecar.Start(t, sidecar.Options{Upstream: "http://" + upstream.Addr(), Admin: true, Unready: true})
 	traffic(t, s, 2)
-	show(t, s, "wrong-port", "wrong_port", "document.querySelectorAll('.failure').length > 3")
+	show(t, s, "wrong-port", "wrong_port", "document.querySelectorAll('.failure').length > 1")
 }
 
 func TestSlowAndFailing(t *testing.T) {

@@ -24,11 +24,15 @@ func TestLoss(t *testing.T) {
 	for _, n := range c.nodes {
 		c.sidecar.await(returned, n.address(), "good")
 	}
-	c.runFor(3 * calm)
+	// TCP waits seconds before it sends again what was lost several times, and a connection
+	// that is silent for five is closed with what is on it.
+	const settled = 5*time.Second + clockwork
+	c.runFor(settled + calm)
 	c.end()
 	c.none("every fifth packet was lost", c.began, read, write)
 	c.onlyLost("every fifth packet was lost", began)
-	c.none("after it has cleared up", healed.Add(clockwork))
+	c.none("after it has cleared up", healed.Add(clockwork), read, write)
+	c.none("long after it has cleared up", healed.Add(settled))
 	worst := slowest(c.since(began, read, hasty))
 	t.Logf("the slowest read took %v: %v", worst.took, worst.err)
 	c.settle()
