@@ -59,6 +59,7 @@ test: ## Run every test under the race detector
 	go test -race -count=1 -timeout 10m ./...
 	go test -count=1 -timeout 5m -run '^TestWeather$$' ./pool # all of the day
 	go test -count=1 -timeout 5m -run '^TestHostileNames$$' ./proxy # all of the names
+	go test -count=1 -timeout 5m -run '^TestNothingIsLeft$$' ./internal/h2 # all of the calls
 	go -C bench test -race -count=1 -timeout 5m ./...
 
 .PHONY: conformance

@@ -187,9 +187,20 @@ func TestSeveralAddresses(t *testing.T) {
 	}
 	refusing := netip.MustParseAddr("127.0.0.4")
 	resolve(t, silent[0], refusing, silent[1], loopback4)
-	start := time.Now()
-	connects(t, "qdrant.test", at.Port())
-	if took := time.Since(start); took < 500*time.Millisecond {
-		t.Errorf("it took %v, want half a second at least", took)
+	// One that shares its time out among all addresses never is within a second; one that
+	// is on a slow machine is now and then.
+	for deadline := time.Now().Add(patience); ; {
+		start := time.Now()
+		connects(t, "qdrant.test", at.Port())
+		took := time.Since(start)
+		if took < 500*time.Millisecond {
+			t.Errorf("it took %v, want half a second at least", took)
+		}
+		if took <= time.Second {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it took %v, want a second at most", took)
+		}
 	}
 }

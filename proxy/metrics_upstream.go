@@ -12,8 +12,9 @@ import (
 
 const (
 	// askPeriod is the time for which it is settled which part of a method's answers is
-	// asked how long Qdrant took, and askSome about how many are then: to look at every one
-	// of some thousand calls a second would cost as much as all else that is counted.
+	// asked how long Qdrant took, and askSome how many are then at least, of as many or
+	// more, and less than twice as many: to look at every one of some thousand calls a
+	// second would cost as much as all else that is counted.
 	askPeriod = 5 * time.Second
 	askSome   = 64
 	// askMost is how many are asked in a period before only half as many are: when the

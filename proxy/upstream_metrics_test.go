@@ -77,30 +77,32 @@ func TestQdrantsOwnWord(t *testing.T) {
 
 // TestMessagesAreCounted, whole or as they pass.
 func TestMessagesAreCounted(t *testing.T) {
-	r := newRig(t, standard(), func(a arrival) error {
-		if a.request == "fail" {
-			return mistaken
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, standard(), func(a arrival) error {
+			if a.request == "fail" {
+				return mistaken
+			}
+			return nil
+		})
+		r.call(read)
+		r.callWith(t.Context(), read, "fail")
+		if a := r.callWith(t.Context(), write, strings.Repeat("x", 5<<20)); len(a.text) != 5<<20 { // both ways too large to be kept
+			t.Errorf("%d bytes come back", len(a.text))
 		}
-		return nil
+		r.call(other)
+		r.callWith(t.Context(), other, "fail")
+		for name, want := range map[string]float64{
+			"grpc_server_msg_received_total{grpc_method=Query,grpc_service=qdrant.Points,grpc_type=unary}":  2,
+			"grpc_server_msg_sent_total{grpc_method=Query,grpc_service=qdrant.Points,grpc_type=unary}":      1,
+			"grpc_server_msg_received_total{grpc_method=Upsert,grpc_service=qdrant.Points,grpc_type=unary}": 1,
+			"grpc_server_msg_sent_total{grpc_method=Upsert,grpc_service=qdrant.Points,grpc_type=unary}":     1,
+			"grpc_server_msg_received_total{grpc_method=other,grpc_service=other,grpc_type=bidi_stream}":    2,
+			"grpc_server_msg_sent_total{grpc_method=other,grpc_service=other,grpc_type=bidi_stream}":        1,
+		} {
+			await(t, r.server, name, want)
+		}
+		if a := r.call(health); a.code != codes.OK {
+			t.Errorf("%v", a)
+		}
 	})
-	r.call(read)
-	r.callWith(t.Context(), read, "fail")
-	if a := r.callWith(t.Context(), write, strings.Repeat("x", 5<<20)); len(a.text) != 5<<20 { // both ways too large to be kept
-		t.Errorf("%d bytes come back", len(a.text))
-	}
-	r.call(other)
-	r.callWith(t.Context(), other, "fail")
-	for name, want := range map[string]float64{
-		"grpc_server_msg_received_total{grpc_method=Query,grpc_service=qdrant.Points,grpc_type=unary}":  2,
-		"grpc_server_msg_sent_total{grpc_method=Query,grpc_service=qdrant.Points,grpc_type=unary}":      1,
-		"grpc_server_msg_received_total{grpc_method=Upsert,grpc_service=qdrant.Points,grpc_type=unary}": 1,
-		"grpc_server_msg_sent_total{grpc_method=Upsert,grpc_service=qdrant.Points,grpc_type=unary}":     1,
-		"grpc_server_msg_received_total{grpc_method=other,grpc_service=other,grpc_type=bidi_stream}":    2,
-		"grpc_server_msg_sent_total{grpc_method=other,grpc_service=other,grpc_type=bidi_stream}":        1,
-	} {
-		await(t, r.server, name, want)
-	}
-	if a := r.call(health); a.code != codes.OK {
-		t.Errorf("%v", a)
-	}
 }

@@ -36,7 +36,8 @@ const (
 //     expire).
 //
 // Calls that end together with their connection are one failure, and it is no sign of
-// an upstream that has too much to do. So there is a reserve of 500 retries for them,
+// an upstream that has too much to do; nor are those that leave a node because it hangs.
+// So there is a reserve of 500 retries for them,
 // to which each call that the upstream answered well adds a fifth of one again. While it
 // lasts neither bound applies to them; afterwards only the second does. An upstream that
 // takes connections and drops them gets the reserve, once; one that works and loses
@@ -117,7 +118,7 @@ func (b *Budget) Take(now time.Time) bool {
 	return b.takeLocked(b.second(now))
 }
 
-// TakeTogether is Take for a call that ended with its connection.
+// TakeTogether is Take for a call that ended with its connection, or leaves a node that hangs.
 func (b *Budget) TakeTogether(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -92,7 +92,8 @@ func (m matrix) markdown() string {
 Every SDK plays the same scenario, written as its users write: directly against %s, and
 through the sidecar. A step is equal when its result, or the type, code and message of its error, is the
 same. It is slower when it takes more than twice the time and %d ms more, twice in a row. The pause in
-the scenario was %v.
+the scenario was %v. The sidecar has its defaults, but for `+"`QDRANT_TIMEOUT=1m`"+`: directly, reads have any time there is, and
+on a slow machine some of the scenario need more than 5 s.
 
 `, upstream, slack, m.idle)
 	m.writeTable(&b)

@@ -54,7 +54,7 @@ func newCluster(t *testing.T, size int, b build) *cluster {
 		c.nodes, c.processes = append(c.nodes, n), append(c.processes, n)
 	}
 	c.start(urls(c.nodes), c.home, size, b)
-	watchSockets(c.t, size, c.nodes...)
+	watchSockets(c.t.T, size, c.nodes...) // what the kernel says needs no excuse
 	c.begin()
 	return c
 }
@@ -134,7 +134,7 @@ func (c *cluster) onlyLost(what string, since time.Time) {
 func (c *cluster) settle() {
 	c.t.Helper()
 	if c.end(); !c.real() {
-		once(c.t, c.nodes...)
+		once(c.t.T, c.nodes...)
 	}
 	c.t.settle()
 }

@@ -56,6 +56,7 @@ func TestHang(t *testing.T) {
 // until these have noticed.
 func TestHangOnQdrant(t *testing.T) {
 	c := newReal(t, 5, shipped)
+	c.t.watchNodes(c.processes[0].(*peer).read)
 	p := c.processes[2]
 	c.silence(p.address(), func() { p.signal(syscall.SIGSTOP) }, func() { p.signal(syscall.SIGCONT) })
 	c.settle()

@@ -60,7 +60,6 @@ func newReal(t *testing.T, size int, b build) *cluster {
 			return len(whose), err
 		})
 	}
-	c.t.watchNodes(c.processes[0].(*peer).read)
 	c.begin()
 	return c
 }

@@ -52,6 +52,7 @@ func TestKill(t *testing.T) {
 // TestKillOnQdrant does that to a node of a real cluster.
 func TestKillOnQdrant(t *testing.T) {
 	c := newReal(t, 1, shipped)
+	c.t.watchNodes(c.processes[0].(*peer).read)
 	c.kill()
 	c.settle()
 }

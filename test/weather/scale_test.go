@@ -36,7 +36,7 @@ func newService(t *testing.T, nodes, first int, b build) (*cluster, *dnsServer) 
 	for _, n := range c.nodes[:first] {
 		c.sidecar.await(patience, n.address(), "good")
 	}
-	watchSockets(c.t, 5, c.nodes...)
+	watchSockets(c.t.T, 5, c.nodes...)
 	c.began = time.Now()
 	// As many as can be shared out evenly among 2, 3 and 5.
 	c.load = newLoad(c.t, s.GRPC, demand{callers: 30})
