@@ -25,6 +25,7 @@ import (
 	"qdrant-sidecar/internal/rawgrpc"
 	"qdrant-sidecar/pool"
 	"qdrant-sidecar/proxy"
+	"qdrant-sidecar/resilience"
 )
 
 const nodeLocal = "/qdrant.Snapshots/List"
@@ -328,18 +329,23 @@ func TestRemovedEndpoint(t *testing.T) {
 // two attempts, once it is known that their node hangs; what may not be made
 // elsewhere stays, and so does everything where there is no better node.
 func TestReadsLeaveAHungNode(t *testing.T) {
+	usual := resilience.DefaultDeadlines()
+	hasty := usual
+	hasty.Read, hasty.Try = 20*time.Second, 2*time.Second
 	for _, test := range []struct {
 		name, method string
 		checked      time.Duration
 		all          bool // hang
 		many         int
 		ok           int
+		deadlines    resilience.Deadlines
 	}{
-		{"a read", read, 2 * time.Second, false, 1, 1},
-		{"long before the next check", read, time.Hour, false, 1, 1},
-		{"many reads", read, 2 * time.Second, false, 90, 90},
-		{"a read of that node", nodeLocal, 2 * time.Second, false, 1, 0},
-		{"all hang", read, 2 * time.Second, true, 1, 0},
+		{"a read", read, 2 * time.Second, false, 1, 1, usual},
+		{"long before the next check", read, time.Hour, false, 1, 1, usual},
+		{"many reads", read, 2 * time.Second, false, 90, 90, usual},
+		{"many that were refused another attempt before", read, 2 * time.Second, false, 90, 90, hasty},
+		{"a read of that node", nodeLocal, 2 * time.Second, false, 1, 0, usual},
+		{"all hang", read, 2 * time.Second, true, 1, 0, usual},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -347,7 +353,9 @@ func TestReadsLeaveAHungNode(t *testing.T) {
 				hung.Store(-1)
 				over := make(chan struct{})
 				defer close(over)
-				c := newCheckedNodes(t, standard(), test.checked, func(node int, _ string) error {
+				policy := standard()
+				policy.Deadlines = test.deadlines
+				c := newCheckedNodes(t, policy, test.checked, func(node int, _ string) error {
 					if at := hung.Load(); at == int64(node) || at == 3 {
 						<-over
 					}
@@ -380,6 +388,25 @@ func TestReadsLeaveAHungNode(t *testing.T) {
 	}
 }
 
+// TestShortDeadlinesInACluster: that an attempt has its node looked at now and again does
+// not make a caller wait who has less time than that.
+func TestShortDeadlinesInACluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		defer close(over)
+		c := newCheckedNodes(t, standard(), time.Hour, func(_ int, method string) error {
+			if method == read {
+				<-over
+			}
+			return nil
+		})
+		got := c.caller().call(read, "grpc-timeout", "20m")
+		if got.code != codes.DeadlineExceeded || got.took != 20*time.Millisecond {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // TestMoreThanTheBudgetLeave: those that are too many for the budget when their node is
 // found to hang leave it as soon as it has more.
 func TestMoreThanTheBudgetLeave(t *testing.T) {
@@ -405,7 +432,7 @@ func TestMoreThanTheBudgetLeave(t *testing.T) {
 				elsewhere = caller
 			}
 		}
-		for range 400 { // of the 500 that there are for what is lost together
+		for range 450 { // of the 500 that there are for what is lost together; 60 a second come back
 			c.server.Budget().TakeTogether(time.Now())
 			c.server.Budget().Return()
 		}

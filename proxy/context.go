@@ -134,7 +134,8 @@ func (x *callContext) ring() {
 		return
 	}
 	now := time.Now()
-	if x.budget != nil && x.giveUpLocked(now) {
+	late := !x.deadline.IsZero() && !now.Before(x.deadline)
+	if x.budget != nil && !late && x.giveUpLocked(now) {
 		return
 	}
 	if x.budget != nil && x.node != nil && !x.doubts.IsZero() && !now.Before(x.doubts) {
@@ -146,11 +147,10 @@ func (x *callContext) ring() {
 		next = earlier(next, x.nextLookLocked(now))
 	}
 	switch {
-	case next.IsZero():
-	case next.After(now):
-		x.timer.Reset(next.Sub(now))
-	default:
+	case late:
 		x.endLocked(x.late)
+	case !next.IsZero():
+		x.timer.Reset(next.Sub(now))
 	}
 }
 
@@ -166,7 +166,7 @@ func (x *callContext) giveUpLocked(now time.Time) bool {
 		x.cut = x.budget.TakeTogether(now)
 	case !x.tryEnds.IsZero() && !now.Before(x.tryEnds):
 		if x.cut = x.budget.Take(now); !x.cut {
-			x.budget = nil // it is not asked twice
+			x.tryEnds = time.Time{} // it is not asked twice for that
 		}
 	}
 	if x.cut {
@@ -204,7 +204,7 @@ func (x *callContext) try(now time.Time, d time.Duration, node *pool.Node, budge
 	if d > 0 {
 		x.tryEnds = now.Add(d)
 	}
-	next := x.nextLookLocked(now).Sub(now)
+	next := earlier(x.deadline, x.nextLookLocked(now)).Sub(now)
 	if x.timer == nil {
 		x.timer = time.AfterFunc(next, x.ring)
 		return

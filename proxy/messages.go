@@ -10,8 +10,8 @@ import (
 // ready.
 type messages struct {
 	prefix [5]byte
-	have   int // of prefix
-	left   int // of the message after it
+	have   int   // of prefix
+	left   int64 // of the message after it; an int of 32 bits would not do
 }
 
 // pass returns how many messages have their end in the next piece.
@@ -20,8 +20,8 @@ func (m *messages) pass(piece mem.BufferSlice) (ended int) {
 		b := buffer.ReadOnlyData()
 		for len(b) > 0 {
 			if m.left > 0 {
-				skipped := min(m.left, len(b))
-				m.left -= skipped
+				skipped := int(min(m.left, int64(len(b))))
+				m.left -= int64(skipped)
 				b = b[skipped:]
 			} else {
 				n := copy(m.prefix[m.have:], b)
@@ -30,7 +30,7 @@ func (m *messages) pass(piece mem.BufferSlice) (ended int) {
 				if m.have < len(m.prefix) {
 					continue
 				}
-				m.left = int(binary.BigEndian.Uint32(m.prefix[1:]))
+				m.left = int64(binary.BigEndian.Uint32(m.prefix[1:]))
 			}
 			if m.left == 0 {
 				ended++

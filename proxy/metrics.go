@@ -138,7 +138,7 @@ func (m *metrics) defineRetries() {
 	m.recentCalls = m.gauge("qdrant_sidecar_recent_calls", "Calls of the last 10 s, by which the retries are bounded.")
 	m.budgetLeft = m.gauge("qdrant_sidecar_retry_budget_left", "Retries that the budget would still grant now.")
 	m.budgetReserve = m.gauge("qdrant_sidecar_retry_reserve_left",
-		"Retries that it has beside for calls whose connection ended, and reads that leave a node that hangs: at most 500, and a fifth of one more with each answer.")
+		"Retries that it has beside for calls whose connection ended, and reads that leave a node that hangs: at most 500, and a fifth of one more with each call that Qdrant answers well.")
 }
 
 func (m *metrics) defineBreakers() {

@@ -30,7 +30,7 @@ func (c *Call) overfilled(answer h2.Fields) error {
 	if len(added) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w for Qdrant, which takes 16 KiB and answered HTTP status %s, together with what the sidecar adds to it: %s",
+	return fmt.Errorf("%w for what is upstream (Qdrant takes 16 KiB), which answered HTTP status %s, together with what the sidecar adds to it: %s",
 		errHeaderTooLarge, refusedHeader, strings.Join(added, ", "))
 }
 

@@ -26,7 +26,7 @@ const (
 )
 
 // Budget bounds retries by the calls they belong to, so that a sick upstream gets
-// at most a fifth more work and not a multiple of it. There is one for all calls
+// at most a fifth more work, but for the reserve below, and not a multiple of it. There is one for all calls
 // of the process. A retry may be made while both hold:
 //
 //   - retries under way, those waiting for their time included, are at most 20 % of

@@ -5,6 +5,7 @@ package protoscan
 
 import (
 	"encoding/binary"
+	"math"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -43,7 +44,8 @@ func Open(body mem.BufferSlice) (s Scanner, missing int, ok bool) {
 		}
 		prefix[i] = s.within(1)[0]
 	}
-	size, there := int(binary.BigEndian.Uint32(prefix[1:])), body.Len()-prefixLen
+	// Limited to what an int of 32 bits can hold, too.
+	size, there := int(min(binary.BigEndian.Uint32(prefix[1:]), math.MaxInt32)), body.Len()-prefixLen
 	s.left = min(size, there)
 	return s, size - there, prefix[0] == 0
 }
