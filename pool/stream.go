@@ -113,6 +113,11 @@ func lost(ctx context.Context, t *transport, err error, reached bool) error {
 	}
 	l := &LostError{Address: t.address, Sent: true, Code: codes.Unavailable, Err: err}
 	if reset, ok := errors.AsType[*h2.ResetError](err); ok {
+		if at, timed := ctx.Deadline(); timed && reset.Code == http2.ErrCodeCancel && !time.Now().Before(at) {
+			// It knows the deadline, too, and was the first to notice. What it says is what
+			// our own clock is about to.
+			return context.DeadlineExceeded
+		}
 		l.Sent = !reset.NeverSent()
 		l.Code = codeOf(reset.Code)
 	}

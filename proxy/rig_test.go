@@ -84,7 +84,6 @@ func standard() *proxy.Resilience {
 func newRig(t *testing.T, policy *proxy.Resilience, handle func(arrival) error, before ...func(*rig)) *rig {
 	t.Helper()
 	r := &rig{t: t}
-	t.Cleanup(func() { time.Sleep(2 * time.Second) }) // handlers that are to be late come to their end
 	for _, prepare := range before {
 		prepare(r)
 	}

@@ -83,14 +83,17 @@ func DecodeTimeout(value string) (d time.Duration, ok bool) {
 }
 
 // EncodeTimeout writes the value of grpc-timeout: in the largest unit that says
-// the duration to within one percent, rounded down, so that nobody waits longer
-// than the caller does. A duration that is not positive is written as 0.
+// the duration to within one percent, rounded up, as grpc-go does: a server that
+// gives up before its caller does answers CANCELLED where the caller would have had
+// DEADLINE_EXCEEDED. A duration that is not positive is written as 0.
 func EncodeTimeout(d time.Duration) string {
 	d = max(d, 0)
 	for i, u := range slices.Backward(timeoutUnits) {
-		n := int64(d / u.unit)
-		exact := d-time.Duration(n)*u.unit <= d/100
-		if (exact || i == 0) && n < 100_000_000 {
+		n, above := int64(d/u.unit), time.Duration(0)
+		if rest := d % u.unit; rest > 0 {
+			n, above = n+1, u.unit-rest
+		}
+		if (above <= d/100 || i == 0) && n < 100_000_000 {
 			return strconv.FormatInt(n, 10) + string(u.suffix)
 		}
 	}

@@ -57,7 +57,6 @@ func defaults(poolSize int) *proxy.Resilience {
 func newRig(t *testing.T, policy *proxy.Resilience, poolSize int, serve func(ctx context.Context, method string) error) *rig {
 	t.Helper()
 	r := &rig{t: t, serve: serve}
-	t.Cleanup(func() { time.Sleep(2 * time.Second) }) // handlers that are to be late come to their end
 	upstream := bufconn.Listen(1 << 16)
 	tolerant := keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(rawgrpc.Codec{}), grpc.KeepaliveEnforcementPolicy(tolerant),
