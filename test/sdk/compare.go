@@ -45,16 +45,20 @@ func compare(direct, through transcript.Transcript) comparison {
 	return c
 }
 
-// confirmed are the steps that were slower in both of two rounds.
+// confirmed are the remarks of the second of two rounds about steps that the first has
+// some about, too.
 func confirmed(first, second []remark) []remark {
-	return slices.DeleteFunc(second, func(r remark) bool {
-		return !slices.ContainsFunc(first, func(other remark) bool { return other.step == r.step })
-	})
+	return without(second, without(second, first))
+}
+
+// differentOnce are the remarks about steps that only one of two rounds has some about.
+func differentOnce(first, second []remark) []remark {
+	return append(without(first, second), without(second, first)...)
 }
 
 // without returns the remarks about steps that others are not about.
 func without(list, others []remark) []remark {
-	return slices.DeleteFunc(list, func(r remark) bool {
+	return slices.DeleteFunc(slices.Clone(list), func(r remark) bool {
 		return slices.ContainsFunc(others, func(other remark) bool { return other.step == r.step })
 	})
 }

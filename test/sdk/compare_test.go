@@ -89,3 +89,13 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+func TestTwoRounds(t *testing.T) {
+	first, second := []remark{{"a", "1"}, {"b", "1"}}, []remark{{"b", "2"}, {"c", "2"}}
+	if got := confirmed(first, second); !slices.Equal(got, []remark{{"b", "2"}}) {
+		t.Errorf("confirmed %v", got)
+	}
+	if got := differentOnce(first, second); !slices.Equal(got, []remark{{"a", "1"}, {"c", "2"}}) {
+		t.Errorf("once %v", got)
+	}
+}

@@ -28,6 +28,8 @@ type finding struct {
 	through comparison
 	// unsteady are steps that came to something else when a real Qdrant was asked the same once more, directly.
 	unsteady []remark
+	// once are steps that were different in one of two plays.
+	once []remark
 	// faults is nil when they were not asked for.
 	faults   *trial
 	attempts []attempt
@@ -87,14 +89,17 @@ func (l *laboratory) run(ctx context.Context, f *finding, snippets []snippet) er
 	if !l.options.slower {
 		f.through.slower = nil // once says nothing
 	}
-	if len(f.through.slower) > 0 {
-		// Once more, so that what the machine did beside is not held against the sidecar.
+	if len(f.through.slower)+len(f.through.different) > 0 {
+		// Once more, so that what the machine did beside, or an SDK by itself, is not held
+		// against the sidecar.
 		first, again := *f, *l
 		again.idle = 0
 		if err := again.both(ctx, f); err != nil {
 			return err
 		}
 		f.through.slower = confirmed(first.through.slower, f.through.slower)
+		f.once = differentOnce(first.through.different, f.through.different)
+		f.through.different = confirmed(first.through.different, f.through.different)
 	}
 	if l.options.faults {
 		if err := l.withUpstream(func(upstream place) error { return l.underFaults(ctx, f, upstream) }); err != nil {

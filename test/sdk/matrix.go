@@ -44,6 +44,9 @@ func (m matrix) verdict(stderr io.Writer) int {
 		if f.skipped != "" {
 			fmt.Fprintf(stderr, "sdk: SKIPPED: %s: %s\n", f.label, f.skipped)
 		}
+		for _, d := range f.once {
+			fmt.Fprintf(stderr, "sdk: ONCE: %s: %s: %s\n", f.label, d.step, brief(d.text))
+		}
 		for _, problem := range f.problems(m.options) {
 			bad("%s: %s", f.label, problem)
 		}
@@ -91,13 +94,14 @@ func (m matrix) markdown() string {
 
 Every SDK plays the same scenario, written as its users write: directly against %s, and
 through the sidecar. A step is equal when its result, or the type, code and message of its error, is the
-same. It is slower when it takes more than twice the time and %d ms more, twice in a row. The pause in
+same. It is different, or slower, which is more than twice the time and %d ms more, when it is twice in a row. The pause in
 the scenario was %v. The sidecar has its defaults, but for `+"`QDRANT_TIMEOUT=1m`"+`: directly, reads have any time there is, and
 on a slow machine some of the scenario need more than 5 s.
 
 `, upstream, slack, m.idle)
 	m.writeTable(&b)
 	m.writeRemarks(&b, "Different", func(f finding) []remark { return f.through.different })
+	m.writeRemarks(&b, "Different once, and not when it was played again", func(f finding) []remark { return f.once })
 	m.writeRemarks(&b, "Different from run to run, without the sidecar", func(f finding) []remark { return f.unsteady })
 	m.writeRemarks(&b, "Slower", func(f finding) []remark { return f.through.slower })
 	m.writeFaults(&b)
