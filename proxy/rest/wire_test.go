@@ -140,6 +140,39 @@ func TestContinue(t *testing.T) {
 			t.Errorf("Qdrant got %q", got)
 		}
 	})
+	t.Run("told to go on twice", func(t *testing.T) {
+		t.Parallel()
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lis.Close()
+		r := newRig(t, lis.Addr().String())
+		_, reader := dial(t, r.addr, header+"hello")
+		upstream, err := lis.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer upstream.Close()
+		if _, err := io.WriteString(upstream, strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 2)); err != nil {
+			t.Fatal(err)
+		}
+		request, err := http.ReadRequest(bufio.NewReader(upstream))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(request.Body); err != nil || string(body) != "hello" {
+			t.Fatalf("Qdrant got %q, %v", body, err)
+		}
+		if _, err := io.WriteString(upstream, reply(200, "ok")); err != nil {
+			t.Fatal(err)
+		}
+		const once = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 "
+		got := make([]byte, len(once))
+		if _, err := io.ReadFull(reader, got); err != nil || string(got) != once {
+			t.Errorf("the caller got %q, %v", got, err)
+		}
+	})
 	t.Run("told not to", func(t *testing.T) {
 		t.Parallel()
 		lis, err := net.Listen("tcp", "127.0.0.1:0")

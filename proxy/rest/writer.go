@@ -35,6 +35,11 @@ func (w *statusWriter) plain() {
 
 // WriteHeader implements [http.ResponseWriter].
 func (w *statusWriter) WriteHeader(code int) {
+	if code == http.StatusContinue {
+		// net/http says so by itself when the body is first read, which is when Qdrant
+		// has: that may be before this, and is not to be said twice.
+		return
+	}
 	if code < http.StatusOK && code != http.StatusSwitchingProtocols {
 		w.ResponseWriter.WriteHeader(code)
 		return
