@@ -91,7 +91,10 @@ func TestWaitingCallsHaveSmallStacks(t *testing.T) {
 			t.Fatal("the calls do not arrive")
 		}
 	}
-	page, _ := scraped(ctx, t, s.Metrics, "")
+	page, err := s.Scrape()
+	if err != nil {
+		t.Fatal(err)
+	}
 	stacks, goroutines := sample(t, page, "go_memstats_stack_inuse_bytes"), sample(t, page, "go_goroutines")
 	t.Logf("%v goroutines have %v MB of stack", goroutines, stacks/1e6)
 	if goroutines < calls {

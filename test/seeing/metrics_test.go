@@ -1,9 +1,7 @@
 package seeing_test
 
 import (
-	"io"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,21 +24,11 @@ type series struct {
 // readPage asks the sidecar for it.
 func readPage(t *testing.T, s *sidecar.Sidecar) page {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Metrics+"/metrics", http.NoBody)
+	text, err := s.Scrape()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := page{text: string(text)}
+	p := page{text: text}
 	for line := range strings.Lines(p.text) {
 		end := strings.LastIndexByte(line, ' ')
 		if strings.HasPrefix(line, "#") || end < 0 {
